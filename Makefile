@@ -1,0 +1,53 @@
+# A machine needs make and python >= 3.11; everything else is installed into .venv at the versions of constraints.txt.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first interpreter on the path that is new enough; PYTHON=... chooses another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
+.PHONY: help demo test test-fast lint format bench docs clean
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1	\2/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then echo "no python >= 3.11 on the path; install one, or name it: make PYTHON=..." >&2; exit 2; fi
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## the whole system on this machine (comes with the stream)
+	@echo "The demo needs the streaming part, which is not here yet; to see Gnomon work, compare a capture:" \
+		"$(BIN)/gnomon compare --live live.ndjson --shadow shadow.ndjson --report report.html"
+
+test: $(STAMP)  ## every test, with coverage
+	$(BIN)/python -m pytest --cov
+
+test-fast: $(STAMP)  ## the tests that need neither broker, browser nor other programs
+	$(BIN)/python -m pytest -m "not kafka and not browser and not integration"
+
+lint: $(STAMP)  ## style, types, layers, and whether generated files are fresh
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m gnomon.reference --check
+
+format: $(STAMP)  ## let ruff lay out and repair the code
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+bench: $(STAMP)  ## measure; prints ratios, never fails on a time
+	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit $$?; done
+
+docs: $(STAMP)  ## write schemas/, docs/cli.md and docs/configuration.md anew from the code
+	$(BIN)/python -m gnomon.reference
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
