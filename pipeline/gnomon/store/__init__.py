@@ -1,0 +1,1 @@
+"""The only home of DuckDB: the schema, landing and queries."""
