@@ -175,6 +175,8 @@ def _steps(path: str | None) -> tuple[_Step, ...]:
     if path is None:
         return (_ANY,)
     tokens = path[1:].split("/") if path else []
+    if tokens and tokens[0] in ("headers", "trailers"):
+        tokens[1:2] = [token.lower() for token in tokens[1:2]]  # header names are case-insensitive
     return tuple(_ONE if t == "*" else _ANY if t == "**" else unescape(t) for t in tokens)
 
 
