@@ -1,0 +1,43 @@
+"""Settings: `gnomon.toml` and `GNOMON_*` variables become frozen structs. Every setting has a default that works."""
+
+from __future__ import annotations
+
+from gnomon.config.load import Loaded, find_database, find_rules, load_settings
+from gnomon.config.settings import (
+    Decode,
+    Endpoints,
+    Join,
+    Kafka,
+    KafkaSecurity,
+    LatencyShift,
+    Limits,
+    Operations,
+    Redact,
+    Settings,
+    Store,
+    Verdict,
+    Web,
+)
+from gnomon.config.show import MASK, render_settings
+
+__all__ = [
+    "MASK",
+    "Decode",
+    "Endpoints",
+    "Join",
+    "Kafka",
+    "KafkaSecurity",
+    "LatencyShift",
+    "Limits",
+    "Loaded",
+    "Operations",
+    "Redact",
+    "Settings",
+    "Store",
+    "Verdict",
+    "Web",
+    "find_database",
+    "find_rules",
+    "load_settings",
+    "render_settings",
+]
