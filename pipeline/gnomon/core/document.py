@@ -1,0 +1,182 @@
+"""The compared document of an exchange: `{"status", "headers", "trailers", "body"}`.
+
+Two sides are built together, and only what can differ is built: equal bytes are never parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from gnomon.core.body import expand, read_body, wire_bytes
+from gnomon.core.json import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gnomon.core.body import BodyOptions
+    from gnomon.core.rules import EndpointRules
+    from gnomon.model import Body, Exchange, Header, JsonValue, Response
+
+__all__ = ["Side", "differing_documents", "header_document", "header_value"]
+
+_PLAIN_HASHES: Final = ("sha256", "sha512", "sha1", "md5")
+_EMPTY: Final = object()
+
+
+class Side:
+    """One side's response with its documents, each built at most once however many targets it is compared with."""
+
+    __slots__ = ("_body", "_headers", "_options", "_rules", "exchange", "response")
+
+    def __init__(self, exchange: Exchange, response: Response, rules: EndpointRules, options: BodyOptions) -> None:
+        self.exchange = exchange
+        self.response = response
+        self._rules = rules
+        self._options = options
+        self._headers: JsonValue = None
+        self._body: object = None
+
+    def headers(self) -> JsonValue:
+        """Give the headers' part of the document."""
+        if self._headers is None:
+            self._headers = header_document(self.response.headers, self._rules)
+        return self._headers
+
+    def trailers(self) -> JsonValue:
+        """Give the trailers' part of the document."""
+        return header_document(self.response.trailers, self._rules)
+
+    def put_body(self, document: dict[str, JsonValue]) -> None:
+        """Set the document's `body`, or leave it away where the body is empty.
+
+        Raises:
+            Unreadable: The bytes are not what the content type says.
+        """
+        if self._body is None:
+            try:
+                self._body = self._read()
+            except Unreadable as unreadable:
+                self._body = unreadable
+        if isinstance(self._body, Unreadable):
+            raise self._body
+        if self._body is not _EMPTY:
+            document["body"] = self._body[0]  # type: ignore[index]
+
+    def _read(self) -> object:
+        body = self.response.body
+        if body is None:
+            return _EMPTY
+        headers = self.response.headers
+        data = wire_bytes(body)
+        encoding = header_value(headers, "content-encoding")
+        if encoding:
+            data = expand(data, encoding, self._options.max_bytes)
+        if not data:
+            return _EMPTY
+        content_type = header_value(headers, "content-type")
+        path = self.exchange.request.path.partition("?")[0]
+        return (
+            read_body(
+                data,
+                content_type=content_type,
+                content_encoding="",
+                grpc_method=path if content_type.startswith("application/grpc") else "",
+                options=self._options,
+            ),
+        )
+
+
+def differing_documents(live: Side, other: Side) -> tuple[dict[str, JsonValue], dict[str, JsonValue], str | None]:
+    """Give the parts of the two documents that may differ, and why the bodies cannot be compared if they cannot."""
+    mine: dict[str, JsonValue] = {}
+    theirs: dict[str, JsonValue] = {}
+    one, two = live.response, other.response
+    if one.status != two.status:
+        mine["status"], theirs["status"] = one.status, two.status
+    if one.headers != two.headers:
+        mine["headers"], theirs["headers"] = live.headers(), other.headers()
+    if one.trailers != two.trailers:
+        mine["trailers"], theirs["trailers"] = live.trailers(), other.trailers()
+    reason = _bodies(live, other, mine, theirs)
+    return mine, theirs, reason
+
+
+def _bodies(live: Side, other: Side, mine: dict[str, JsonValue], theirs: dict[str, JsonValue]) -> str | None:
+    one, two = live.response.body, other.response.body
+    if one is None or two is None:
+        recorded, missing = (one, "the other side's") if two is None else (two, "live's")
+        empty = recorded is None or (recorded.size == 0 and not recorded.data)
+        return None if empty else f"{missing} body was not recorded"
+    if one.truncated or two.truncated:
+        return None if _hashes_equal(one, two) else "a body is truncated and its hash is not equal to the other's"
+    if one.data == two.data and one.encoding == two.encoding:
+        return None
+    unread: str | None = None
+    for side, document, whose in ((live, mine, "live's"), (other, theirs, "the other side's")):
+        try:
+            side.put_body(document)
+        except Unreadable as unreadable:
+            unread = unread or f"{whose} body cannot be read: {unreadable.reason}"
+    if unread is not None:
+        mine.pop("body", None)
+        theirs.pop("body", None)
+    return unread
+
+
+def _hashes_equal(one: Body, two: Body) -> bool:
+    """Whether two whole bodies, of which not all was kept, are known to be equal by size and hash."""
+    if one.size != two.size:
+        return False
+    first, second = _hash(one, two), _hash(two, one)
+    return first is not None and first == second
+
+
+def _hash(body: Body, like: Body) -> str | None:
+    """Give the body's hash; of a whole one without a hash, make one with the other side's algorithm."""
+    if body.hash is not None or body.truncated or like.hash is None:
+        return body.hash
+    algorithm = like.hash.partition(":")[0]
+    if algorithm not in _PLAIN_HASHES:
+        return None
+    try:
+        return f"{algorithm}:{hashlib.new(algorithm, wire_bytes(body), usedforsecurity=False).hexdigest()}"
+    except Unreadable:
+        return None
+
+
+def header_value(headers: Iterable[Header], name: str) -> str:
+    """Give the first value of a header (lower-case name), or the empty string."""
+    for key, value in headers:
+        if key == name or (len(key) == len(name) and key.lower() == name):
+            return value
+    return ""
+
+
+def header_document(headers: Iterable[Header], rules: EndpointRules) -> JsonValue:
+    """Turn a header list into an object: lower-case names to values, repeats joined with `, `, cookies taken apart."""
+    document: dict[str, JsonValue] = {}
+    for raw_name, value in headers:
+        name = raw_name.lower()
+        if not rules.keeps_header(name):
+            continue
+        if name == "set-cookie":
+            cookies = document.setdefault(name, {})
+            if isinstance(cookies, dict):
+                _add_cookie(cookies, value)
+        elif name in document:
+            document[name] = f"{document[name]}, {value}"
+        else:
+            document[name] = value
+    return document
+
+
+def _add_cookie(cookies: dict[str, JsonValue], text: str) -> None:
+    """Read one `set-cookie` value: attributes as they are, flags as true, the cookie's own value as presence."""
+    pair, *attributes = text.split(";")
+    name, _, value = pair.partition("=")
+    cookie: dict[str, JsonValue] = {"value": bool(value.strip())}
+    for attribute in attributes:
+        key, equals, setting = attribute.partition("=")
+        cookie[key.strip().lower()] = setting.strip() if equals else True
+    cookies[name.strip()] = cookie

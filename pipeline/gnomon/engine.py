@@ -1,0 +1,229 @@
+"""The engine: joined requests in, comparisons out. It knows no files, no Kafka, no database and no clock.
+
+The way of a record: `core.decode` makes it an exchange, `core.join` finds the other sides of its request, and here
+the request's endpoint is named, each side is compared with live under the endpoint's rules, the control says what is
+noise, and what is to be stored is redacted and bounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gnomon.core.body import BodyOptions
+from gnomon.core.compare import Comparer, Findings, mark_noise, outcome_of
+from gnomon.core.endpoint import TemplateMatcher, name_endpoint
+from gnomon.core.join import Joined, Member, Slot
+from gnomon.core.json import dumps
+from gnomon.model import Comparison, Difference, Exchange, Outcome, Severity, instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gnomon.core.redact import Redactor
+    from gnomon.core.rules import EndpointRules, RuleSet
+    from gnomon.model import ComparedRole
+
+__all__ = ["Compared", "Engine", "EngineOptions", "Request"]
+
+_SEVERITIES: Final[dict[Severity, int]] = {"low": 0, "medium": 1, "high": 2}
+_MAX_MATCHERS: Final = 1024
+_KEPT_OF_CUT_VALUE: Final = 1024
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What bounds and guides the comparisons.
+
+    `templates` name endpoints where no `[[endpoint]]` rule does (from OpenAPI documents). At most `differences` are
+    kept of one comparison, all are counted; a value longer than `value_bytes` of JSON text is cut.
+    """
+
+    body: BodyOptions = BodyOptions()
+    expect: tuple[str, ...] = ("shadow",)
+    templates: tuple[str, ...] = ()
+    differences: int = 1000
+    value_bytes: int = 64 * 1024
+
+
+class Compared(msgspec.Struct, frozen=True, gc=False):
+    """One comparison as it is to be stored: redacted and bounded.
+
+    `patterns` are the (pattern, kind) of all its differences that are not noise; `unread` says why bodies could not
+    be compared.
+    """
+
+    comparison: Comparison
+    differences: list[Difference]
+    patterns: frozenset[tuple[str, str]] = frozenset()
+    unread: str | None = None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request compared: its endpoint, its comparisons, and what is needed to give out its evidence."""
+
+    joined: Joined
+    service: str
+    endpoint: str
+    rules: EndpointRules
+    compared: list[Compared]
+
+
+class Engine:
+    """Compares joined requests under one set of rules.
+
+    Args:
+        rules: What is equal, noise, or hidden; its version is in every comparison.
+        options: Bounds and guides.
+        redactor: Takes secrets out of what is to be stored.
+    """
+
+    def __init__(self, rules: RuleSet, options: EngineOptions, redactor: Redactor) -> None:
+        self.rules = rules
+        self.options = options
+        self._redactor = redactor
+        self._matchers: dict[str, TemplateMatcher] = {}
+
+    def compare(self, joined: Joined) -> Request:
+        """Compare all sides of one request; one comparison per side that answered or was expected to."""
+        first = joined.live or next(iter(joined.others.values()))
+        service = first.exchange.service
+        endpoint = name_endpoint(first.exchange.request, self._matcher(service))
+        rules = self.rules.for_endpoint(service, endpoint)
+        request = Request(joined, service, endpoint, rules, [])
+        if joined.live is None:
+            for slot in joined.others:
+                request.compared.append(self._build(request, slot, "live_missing", [], None))
+            return request
+        self._compare_sides(request, joined.live)
+        for slot in joined.missing:
+            request.compared.append(self._build(request, slot, "shadow_missing", [], None))
+        return request
+
+    def evidence(self, request: Request) -> list[Exchange]:
+        """Give the redacted exchanges of one request, live first."""
+        members = [*([request.joined.live] if request.joined.live else []), *request.joined.others.values()]
+        return [self._redactor.exchange(member.exchange, request.rules) for member in members]
+
+    def _compare_sides(self, request: Request, live: Member) -> None:
+        comparer = Comparer(live.exchange, request.rules, self.options.body)
+        found: dict[Slot, Findings] = {
+            slot: comparer.compare(member.exchange) for slot, member in request.joined.others.items()
+        }
+        control = [d for slot, findings in found.items() if slot[0] == "control" for d in findings.differences]
+        for slot, findings in found.items():
+            differences = findings.differences
+            if control and slot[0] == "shadow" and differences:
+                differences = mark_noise(differences, control)
+            outcome = outcome_of(findings, differences)
+            request.compared.append(self._build(request, slot, outcome, differences, findings.unread))
+
+    def _build(
+        self, request: Request, slot: Slot, outcome: Outcome, differences: list[Difference], unread: str | None
+    ) -> Compared:
+        joined = request.joined
+        live, other = joined.live, joined.others.get(slot)
+        first = live or other
+        if first is None:  # a comparison has at least one side
+            message = f"request {joined.request_id} has no sides"
+            raise ValueError(message)
+        asked = first.exchange
+        role, target = slot
+        counting = [d for d in differences if not d.noise]
+        live_ms, shadow_ms = _milliseconds(live), _milliseconds(other)
+        duplicates = joined.duplicates
+        comparison = Comparison(
+            request_id=joined.request_id,
+            target=target,
+            role=_compared_role(role),
+            service=request.service,
+            endpoint=request.endpoint,
+            method=asked.request.method,
+            path=self._redactor.target(asked.request.path),
+            started_at=instant(asked.started_us),
+            live_target=live.exchange.target if live else None,
+            live_status=_status(live),
+            shadow_status=_status(other),
+            live_error=live.exchange.error.kind if live and live.exchange.error else None,
+            shadow_error=other.exchange.error.kind if other and other.exchange.error else None,
+            live_ms=live_ms,
+            shadow_ms=shadow_ms,
+            delta_ms=None if live_ms is None or shadow_ms is None else round(shadow_ms - live_ms, 3),
+            outcome=outcome,
+            differences=len(counting),
+            noise_differences=len(differences) - len(counting),
+            severity=_severity(outcome, counting),
+            late=slot in joined.late or ("live", "") in joined.late,
+            duplicates=(duplicates.get(slot, 0) + duplicates.get(("live", ""), 0)) if duplicates else 0,
+            synthetic=asked.synthetic or (other.exchange.synthetic if other else None),
+            flags=asked.flags,
+            as_of=asked.as_of,
+            rules=self.rules.version,
+            topic=first.place.source if first.place and first.place.partition is not None else None,
+            partition=first.place.partition if first.place else None,
+            live_offset=live.place.offset if live and live.place else None,
+            shadow_offset=other.place.offset if other and other.place else None,
+        )
+        if not differences:
+            return Compared(comparison, [], unread=unread)
+        return Compared(
+            comparison,
+            self._storable(request, differences),
+            frozenset((d.pattern, d.kind) for d in counting),
+            unread,
+        )
+
+    def _storable(self, request: Request, differences: list[Difference]) -> list[Difference]:
+        """Redact and bound; of too many differences those that count are kept first."""
+        kept: Sequence[Difference] = differences
+        if len(differences) > self.options.differences:
+            kept = sorted(differences, key=lambda d: (d.noise, -_SEVERITIES[d.severity]))[: self.options.differences]
+        return [self._cut(self._redactor.difference(d, request.rules)) for d in kept]
+
+    def _cut(self, difference: Difference) -> Difference:
+        limit = self.options.value_bytes
+        live, shadow = difference.live_value, difference.shadow_value
+        if (live is None or len(live) <= limit) and (shadow is None or len(shadow) <= limit):
+            return difference
+        return msgspec.structs.replace(difference, live_value=_shorten(live, limit), shadow_value=_shorten(shadow, limit))
+
+    def _matcher(self, service: str) -> TemplateMatcher | None:
+        if not self.rules.endpoints and not self.options.templates:
+            return None
+        matcher = self._matchers.get(service)
+        if matcher is None:
+            if len(self._matchers) >= _MAX_MATCHERS:  # service names come from traffic: the cache is bounded
+                self._matchers.clear()
+            matcher = self._matchers[service] = TemplateMatcher(
+                [*self.rules.templates_for(service), *self.options.templates]
+            )
+        return matcher
+
+
+def _compared_role(role: str) -> ComparedRole:
+    return "control" if role == "control" else "shadow"
+
+
+def _status(member: Member | None) -> int | None:
+    return None if member is None or member.exchange.response is None else member.exchange.response.status
+
+
+def _milliseconds(member: Member | None) -> float | None:
+    if member is None or member.exchange.duration_us is None:
+        return None
+    return member.exchange.duration_us / 1000
+
+
+def _severity(outcome: Outcome, counting: list[Difference]) -> Severity | None:
+    """Give the highest severity of what counts; a transport error on one side only is as bad as it gets."""
+    if outcome in ("live_error", "shadow_error"):
+        return "high"
+    return max((d.severity for d in counting), key=_SEVERITIES.__getitem__, default=None)
+
+
+def _shorten(text: str | None, limit: int) -> str | None:
+    """Cut a JSON text so that it stays JSON: a string that begins like it and says how long it was."""
+    if text is None or len(text) <= limit:
+        return text
+    kept = max(min(limit, _KEPT_OF_CUT_VALUE), 1)
+    return dumps(f"{text[:kept]}… (cut: {len(text):,} characters of JSON)")
