@@ -150,7 +150,7 @@ class Engine:
             shadow_ms=shadow_ms,
             delta_ms=None if live_ms is None or shadow_ms is None else round(shadow_ms - live_ms, 3),
             outcome=outcome,
-            differences=len(counting),
+            differences=len(differences),
             noise_differences=len(differences) - len(counting),
             severity=_severity(outcome, counting),
             late=slot in joined.late or ("live", "") in joined.late,

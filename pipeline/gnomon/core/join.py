@@ -98,8 +98,8 @@ class Group:
         return found
 
     def complete(self, expect: Sequence[str]) -> bool:
-        """Whether live and everybody expected are here."""
-        return LIVE in self.members and not self.missing(expect)
+        """Whether live, somebody else, and everybody expected are here."""
+        return LIVE in self.members and len(self.members) > 1 and not self.missing(expect)
 
     def joined(self, expect: Sequence[str]) -> Joined:
         """Give the request as it stands."""
