@@ -59,8 +59,8 @@ LANG = Seen("/body/attributes/lang", "added", None, "en")
 TARGET_TEXT = Seen(
     TEXT,
     "changed",
-    "You should be redirected automatically to target URL:",
-    "You should be redirected automatically to the target URL:",
+    "You should be redirected automatically to target URL: ",
+    "You should be redirected automatically to the target URL: ",
 )
 CLICK_TEXT = Seen(TEXT, "changed", ANY, ". If not, click the link.")
 NO_PAGE = (Seen("/body", "removed", ANY, None),)
@@ -173,7 +173,7 @@ LANDING_PAGE = (
         (*(4 * (Seen(TEXT, "removed", ANY, None),)), Seen(TEXT, "added", None, ANY)),
     ),
     Finding(
-        "The page's links: url_for of Werkzeug 3 leaves `=`, `/`, `:` and `;` as they are (routing/converters.py, urls.py)",
+        "The page links: url_for of Werkzeug 3 leaves `=`, `/`, `:` and `;` as they are (converters.py, urls.py)",
         {"landing-page": "GET /"},
         tuple(
             Seen(f"{TEXT}/children/*/children/*/attributes/href", "changed", live, shadow)
