@@ -122,11 +122,9 @@ def _decode(data: bytes, role: Role | None) -> Exchange:
         _VERSION.decode(data)
     if (exchange.response is None) is (exchange.error is None):
         state = "missing or null" if exchange.error is None else "set"
-        reason = f"`response` and `error` are both {state}, expected exactly one of them"
-        raise _Refused(reason)
+        raise _Refused(f"`response` and `error` are both {state}, expected exactly one of them")
     if exchange.as_of is not None and not _is_rfc3339(exchange.as_of):
-        reason = f"`as_of` is {shown(exchange.as_of)}, expected an RFC 3339 time such as 2027-07-12T00:00:00Z"
-        raise _Refused(reason)
+        raise _Refused(f"`as_of` is {shown(exchange.as_of)}, expected an RFC 3339 time such as 2027-07-12T00:00:00Z")
     # The struct is frozen for all who get it; nobody has got it yet
     if role is not None:
         msgspec.structs.force_setattr(exchange, "role", role)

@@ -64,14 +64,11 @@ def loads(data: bytes, max_depth: int = MAX_DEPTH) -> JsonValue:
     """
     data = data.removeprefix(BOM)
     shape = data.translate(_DIGITS)
-    if _LONG_RUN in shape or _TINY in shape or _LONG_MANTISSA in shape:
-        value = _loads_exact(data)
-    else:
-        value = _loads_fast(data)
+    exact = _LONG_RUN in shape or _TINY in shape or _LONG_MANTISSA in shape
+    value = _loads_exact(data) if exact else _loads_fast(data)
     # So many opening brackets are cheap to count and rare; most documents need no closer look
     if data.count(b"[") + data.count(b"{") > max_depth and depth(value) > max_depth:
-        reason = f"nested deeper than {max_depth} levels"
-        raise Unreadable(reason)
+        raise Unreadable(f"nested deeper than {max_depth} levels")
     return value
 
 
@@ -137,8 +134,7 @@ def _number(text: str) -> float | Decimal:
     try:
         exact = Decimal(text)
     except InvalidOperation:
-        reason = f"the exponent of the number {text[:40]} is out of range"
-        raise Unreadable(reason) from None
+        raise Unreadable(f"the exponent of the number {text[:40]} is out of range") from None
     # Decimal(repr(inf)) is infinity, and equal to no number that was written
     return value if exact == Decimal(repr(value)) else exact
 
@@ -169,8 +165,7 @@ def _loads_exact(data: bytes) -> JsonValue:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Unreadable(_first_fault(data)) from None
     except RecursionError:
-        reason = f"nested deeper than {MAX_DEPTH} levels"
-        raise Unreadable(reason) from None
+        raise Unreadable(f"nested deeper than {MAX_DEPTH} levels") from None
 
 
 def _first_fault(data: bytes) -> str:
