@@ -16,7 +16,7 @@ from gnomon.core.compare import Comparer, Findings, mark_noise, outcome_of
 from gnomon.core.endpoint import TemplateMatcher, name_endpoint
 from gnomon.core.join import Joined, Member, Slot
 from gnomon.core.json import dumps
-from gnomon.model import Comparison, Difference, Exchange, Outcome, Severity, instant
+from gnomon.model import Comparison, Difference, Exchange, Outcome, Reject, Severity, instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +105,14 @@ class Engine:
         members = [*([request.joined.live] if request.joined.live else []), *request.joined.others.values()]
         return [self._redactor.exchange(member.exchange, request.rules) for member in members]
 
+    def redact_reject(self, reject: Reject) -> Reject:
+        """Take secrets out of what is kept of a refused record."""
+        return msgspec.structs.replace(
+            reject,
+            reason=self._redactor.excerpt(reject.reason.encode()).decode(errors="replace"),
+            excerpt=self._redactor.excerpt(reject.excerpt),
+        )
+
     def _compare_sides(self, request: Request, live: Member) -> None:
         comparer = Comparer(live.exchange, request.rules, self.options.body)
         found: dict[Slot, Findings] = {
@@ -185,7 +193,9 @@ class Engine:
         live, shadow = difference.live_value, difference.shadow_value
         if (live is None or len(live) <= limit) and (shadow is None or len(shadow) <= limit):
             return difference
-        return msgspec.structs.replace(difference, live_value=_shorten(live, limit), shadow_value=_shorten(shadow, limit))
+        return msgspec.structs.replace(
+            difference, live_value=_shorten(live, limit), shadow_value=_shorten(shadow, limit)
+        )
 
     def _matcher(self, service: str) -> TemplateMatcher | None:
         if not self.rules.endpoints and not self.options.templates:

@@ -18,6 +18,7 @@ __all__ = [
     "LatencyStat",
     "OutcomeCounts",
     "Quantiles",
+    "Reason",
     "RejectCount",
     "Report",
     "RunSummary",
@@ -106,6 +107,13 @@ class RejectCount(msgspec.Struct, frozen=True):
     first_place: str
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why bodies could not be compared, and how often."""
+
+    reason: str
+    count: int
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One diverging pair to look at: its comparison, its differences, and the redacted records by role.
 
@@ -122,7 +130,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What one `gnomon compare` found: `--json` prints exactly this.
 
-    `records` counts what was read, `rejects` what was refused. `comparisons` counts rows of role shadow,
+    `records` counts what was read, `rejects` what was refused, `incomparable` says why bodies could not be compared. `comparisons` counts rows of role shadow,
     `pairs` those with both sides; `new`, `unchanged` and `replaced` say what landing them did to the
     database. `divergence_rate` is None when nothing could be compared.
     """
@@ -136,6 +144,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     comparisons: int
     pairs: int
     outcomes: OutcomeCounts
+    incomparable: list[Reason]
     control_comparisons: int
     control_outcomes: OutcomeCounts
     divergences: int
