@@ -15,7 +15,7 @@ __all__ = ["Interval", "Segment", "interval", "outcome_segments", "scale_top", "
 WIDTH = 1000.0
 """Width of the outcome bar's viewBox."""
 
-THINNEST = 5.0
+THINNEST = 8.0
 """An outcome that occurred is always seen, however rare it is."""
 
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

@@ -104,6 +104,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     field_scale: str
     field_ticks: list[float]
     samples: list[PairView]
+    opened: str
     samples_left_out: int
     rejects: list[tuple[str, str, str]]
     rejects_left_out: int
@@ -144,6 +145,8 @@ def compose(report: Report) -> Page:
         field_scale=percent(field_top),
         field_ticks=ticks(field_top),
         samples=samples,
+        # The one that shows most; a reader who prints the page sees it without a click.
+        opened=next((view.anchor for view in samples if view.differences and view.parts), ""),
         samples_left_out=max(len(report.samples) - MAX_SAMPLES, 0),
         rejects=[_reject(reject) for reject in sorted(report.rejects, key=lambda one: -one.count)[:MAX_REJECTS]],
         rejects_left_out=max(len(report.rejects) - MAX_REJECTS, 0),

@@ -93,7 +93,9 @@ def view_pair(sample: Sample) -> PairView:
     listed = [_difference(difference) for difference in sorted(sample.differences, key=_rank)[:MAX_DIFFERENCES]]
     request = live.request if live else shadow.request if shadow else None
     parts, notes = _parts(live, shadow, [_finding(difference) for difference in sample.differences])
-    noise = sum(bool(difference.get("noise")) for difference in sample.differences)
+    total = max(_whole_number(row, "differences"), len(sample.differences))
+    if total > len(sample.differences):
+        notes.append(f"Of {plural(total, 'difference')} only {count(len(sample.differences))} are marked below.")
     return PairView(
         anchor=anchor("pair", row.get("request_id"), row.get("target"), row.get("started_at")),
         endpoint=legible(_text(row, "endpoint")),
@@ -102,10 +104,10 @@ def view_pair(sample: Sample) -> PairView:
         request_line=f"{legible(_text(row, 'method'), 20)} {legible(_text(row, 'path'), 400)}",
         live_answer=_answer(row, "live"),
         shadow_answer=_answer(row, "shadow"),
-        findings=_how_many(len(sample.differences), noise),
+        findings=_how_many(total, _whole_number(row, "noise_differences")),
         facts=_facts(row, request.host if request else ""),
         differences=listed,
-        differences_left_out=len(sample.differences) - len(listed),
+        differences_left_out=total - len(listed),
         parts=parts,
         notes=notes,
         request_headers=[(legible(name, 80), legible(value)) for name, value in request.headers[:MAX_HEADERS]]
@@ -133,6 +135,11 @@ def _text(row: Mapping[str, JsonValue], name: str) -> str:
 def _figure(row: Mapping[str, JsonValue], name: str) -> float | None:
     value = row.get(name)
     return float(value) if isinstance(value, int | float) else None
+
+
+def _whole_number(row: Mapping[str, JsonValue], name: str) -> int:
+    value = row.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _how_many(differences: int, noise: int) -> str:

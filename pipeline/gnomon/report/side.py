@@ -64,8 +64,8 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def same(self) -> bool:
-        """Both sides read the same, so a narrow page may show one of them."""
-        return not self.kind and self.live == self.shadow
+        """Both sides have the same value, so a narrow page may show one of them."""
+        return not self.kind and not self.passed and self.live is not None and self.shadow is not None
 
     @property
     def passed(self) -> bool:
