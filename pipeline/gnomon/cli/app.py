@@ -1,0 +1,73 @@
+"""The group of all commands; a command's module is imported when the command is asked for."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from gnomon.cli.options import Given
+
+__all__ = ["COMPLETION_VARIABLE", "app"]
+
+COMPLETION_VARIABLE: Final = "_GNOMON_COMPLETE"
+
+_COMMANDS: Final = {
+    "compare": "gnomon.cli.compare:compare",
+    "completion": "gnomon.cli.completion:completion",
+    "config": "gnomon.cli.config:config",
+    "query": "gnomon.cli.query:query",
+    "report": "gnomon.cli.report:report",
+    "rules": "gnomon.cli.rules:rules",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports them one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names, sorted."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command, or give None for a name that there is not."""
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the closest command where there is none of that name."""
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            near = get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f". Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(metadata.version("gnomon"), prog_name="gnomon", message="%(prog)s %(version)s")
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Settings file. [default: GNOMON_CONFIG, else ./gnomon.toml if it exists]",
+)
+@click.option("--debug", is_flag=True, help="Print a traceback where something goes wrong.")
+@click.pass_context
+def app(context: click.Context, /, config: Path | None, **_: Any) -> None:  # noqa: ANN401 - flags read elsewhere
+    """Knows from real traffic whether the new version of a service behaves like the old one.
+
+    \b
+    Examples:
+      $ gnomon compare --live live.ndjson --shadow shadow.ndjson --report report.html
+      $ gnomon query "SELECT endpoint, divergence_rate FROM endpoint_stats ORDER BY 2 DESC"
+    """
+    context.obj = Given(config)

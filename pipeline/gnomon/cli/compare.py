@@ -1,0 +1,150 @@
+"""`gnomon compare`: the main job, on captures."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from gnomon.cli.findings import print_findings
+from gnomon.cli.options import FILE, config_option, load, read_rules, rules_option
+from gnomon.cli.tables import progress_bar
+from gnomon.cli.text import percent
+from gnomon.config import Settings
+from gnomon.errors import NotEnoughDataError
+from gnomon.model import Role
+from gnomon.summary import RunSummary
+
+__all__ = ["compare", "gate"]
+
+GATE_FAILED = 1
+
+
+class _Given(msgspec.Struct, frozen=True):
+    captures: tuple[str, ...]
+    live: tuple[str, ...]
+    shadow: tuple[str, ...]
+    control: tuple[str, ...]
+    fmt: str
+    db: Path | None
+    rules: Path | None
+    report: Path | None
+    as_json: bool
+    fail_over: float | None
+    config: Path | None
+
+    def sources(self) -> list[tuple[str, Role | None]]:
+        """Give every capture with the role that its option gives it."""
+        roles: list[tuple[Role | None, tuple[str, ...]]] = [
+            (None, self.captures),
+            ("live", self.live),
+            ("shadow", self.shadow),
+            ("control", self.control),
+        ]
+        return [(path, role) for role, paths in roles for path in paths]
+
+
+@click.command()
+@click.argument("captures", nargs=-1, metavar="[FILE]...")
+@click.option("--live", multiple=True, metavar="FILE", help="A capture of what callers got; may be given again.")
+@click.option("--shadow", multiple=True, metavar="FILE", help="A capture of the candidate; may be given again.")
+@click.option("--control", multiple=True, metavar="FILE", help="A capture of a second instance of the live version.")
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(["auto", "ndjson", "har", "envoy-tap", "goreplay", "opensearch"]),
+    default="auto",
+    show_default=True,
+    help="Format of the captures.",
+)
+@click.option("--db", metavar="FILE", type=FILE, help="Database to land in. [default: GNOMON_DB, else gnomon.duckdb]")
+@rules_option
+@click.option("--report", metavar="FILE", type=FILE, help="Write an HTML report of this run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary of this run as JSON instead of tables.")
+@click.option(
+    "--fail-over",
+    metavar="RATE",
+    type=click.FloatRange(0, 1),
+    help="Exit 1 when the divergence rate is above this share (0.01 is one per cent), 3 without a pair.",
+)
+@config_option
+@click.pass_context
+def compare(context: click.Context, /, **options: Any) -> int:  # noqa: ANN401 - see _Given
+    """Compare the answers in captures: live against shadow, and against the control where there is one.
+
+    A FILE holds exchanges of any role (a directory: Envoy taps; -: stdin). Where each role has its own file, name
+    the files by --live, --shadow and --control.
+
+    \b
+    Examples:
+      $ gnomon compare capture.ndjson.gz
+      $ gnomon compare --live live.har --shadow shadow.har --rules rules.toml --report report.html
+      $ gnomon compare capture.ndjson --json --fail-over 0.01
+    """
+    given = _Given(**options)
+    named = given.sources()
+    if not named:
+        raise click.UsageError("no capture to read; name a FILE, or --live and --shadow", context)
+    if sum(path == "-" for path, _ in named) > 1:
+        raise click.UsageError("stdin (-) can be read only once", context)
+    summary = _compare(given, named, context)
+    if given.as_json:
+        click.echo(msgspec.json.encode(summary).decode())
+    else:
+        print_findings(summary)
+        if given.report is not None:
+            click.echo(f"Report: {given.report}")
+    return 0 if given.fail_over is None else gate(summary, given.fail_over)
+
+
+def gate(summary: RunSummary, limit: float) -> int:
+    """Give the exit code of `--fail-over`; `limit` is a share between 0 and 1.
+
+    Raises:
+        NotEnoughDataError: There is no pair, or none that could be compared.
+    """
+    if summary.pairs == 0 or summary.divergence_rate is None:
+        what = "no pair" if summary.pairs == 0 else f"none of {summary.pairs} pairs"
+        raise NotEnoughDataError(f"{what} could be compared, so there is no divergence rate", "add captures")
+    if summary.divergence_rate <= limit:
+        return 0
+    click.echo(
+        f"gnomon: the gate failed: a divergence rate of {percent(summary.divergence_rate)} is above {percent(limit)}",
+        err=True,
+    )
+    return GATE_FAILED
+
+
+def _compare(given: _Given, named: list[tuple[str, Role | None]], context: click.Context) -> RunSummary:
+    loaded = load(context, given.config)
+    rules = read_rules(given.rules, loaded)
+    from gnomon.capture import Source, capture_size
+    from gnomon.compare import CompareRequest, compare_captures
+
+    _warn_of_random_key(loaded.settings)
+    sources = [Source(path, role) for path, role in named]
+    request = CompareRequest(
+        sources=sources,
+        fmt=given.fmt,
+        db=given.db or loaded.settings.db or Path("gnomon.duckdb"),
+        rules=rules,
+        settings=loaded.settings,
+        report=given.report,
+        command=shlex.join(["gnomon", *sys.argv[1:]]),
+    )
+    total = capture_size(sources) if sys.stderr.isatty() else None
+    with progress_bar("comparing", total) as progress:
+        return compare_captures(request, progress)
+
+
+def _warn_of_random_key(settings: Settings) -> None:
+    if settings.redact.enabled and settings.redact.read_key() is None:
+        click.echo(
+            "gnomon: warning: secrets are hashed with a random key, so they compare within this run only; "
+            "set GNOMON_REDACT_KEY to compare them across runs",
+            err=True,
+        )

@@ -1,0 +1,66 @@
+"""`gnomon config`: validate the settings, or show those that hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gnomon.cli.options import config_option, load, read_rules
+from gnomon.config import Loaded, find_rules, render_settings
+from gnomon.errors import ConfigError
+
+__all__ = ["config"]
+
+
+@click.group()
+def config() -> None:
+    """Validate the settings, or show those that hold."""
+
+
+@config.command()
+@config_option
+@click.pass_context
+def check(context: click.Context, config: Path | None) -> None:
+    """Validate gnomon.toml, the GNOMON_* variables, and every file that they name.
+
+    \b
+    Examples:
+      $ gnomon config check
+      $ gnomon config check --config deploy/gnomon.toml
+    """
+    loaded = load(context, config)
+    _check_files(loaded)
+    rules = read_rules(None, loaded)
+    file = find_rules(None, loaded.settings)
+    said = f"{len(rules.file.rule)} rules in {file}" if file else "no rules"
+    click.echo(f"{loaded.file or 'no settings file'}: good, {len(loaded.origins)} settings set, {said}")
+
+
+@config.command()
+@config_option
+@click.pass_context
+def show(context: click.Context, config: Path | None) -> None:
+    """Print the settings that hold, as TOML, and where each is from; secrets are masked.
+
+    \b
+    Examples:
+      $ gnomon config show
+      $ GNOMON_JOIN_WINDOW=1m gnomon config show
+    """
+    click.echo(render_settings(load(context, config)), nl=False)
+
+
+def _check_files(loaded: Loaded) -> None:
+    settings = loaded.settings
+    settings.redact.read_key()
+    settings.web.read_token()
+    settings.kafka.security.read_password()
+    settings.kafka.security.read_key_password()
+    security = settings.kafka.security
+    named = [("decode.descriptors", settings.decode.descriptors)]
+    named += [("endpoints.openapi", file) for file in settings.endpoints.openapi]
+    named += [(f"kafka.security.{name}", getattr(security, name)) for name in ("ca", "cert", "key")]
+    for key, file in named:
+        if file is not None and not file.is_file():
+            raise ConfigError(f"{key}: {file} is not there", "correct the path")

@@ -1,0 +1,139 @@
+"""Options that several commands share, and what they are read as."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import msgspec
+
+from gnomon.cli.text import one_line
+from gnomon.config import Loaded, find_rules, load_settings
+from gnomon.core.durations import parse_duration
+from gnomon.core.rules import RuleSet, parse_rules
+from gnomon.errors import InputError, UsageError
+
+__all__ = [
+    "FILE",
+    "Given",
+    "config_option",
+    "db_option",
+    "load",
+    "period_options",
+    "read_rules",
+    "rules_option",
+    "write_file",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FILE = click.Path(path_type=Path)
+
+
+class Given(msgspec.Struct):
+    """What the group was given, for its commands."""
+
+    config: Path | None = None
+
+
+class Instant(click.ParamType[datetime]):
+    """A moment: an RFC 3339 time, a date (its first moment, UTC), or a duration before now."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
+        """Read a moment; `now` is the one thing that the command line takes from the clock."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.now(UTC) - timedelta(microseconds=parse_duration(value))
+        except (ValueError, OverflowError):
+            pass
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a time such as 2027-07-12T08:00:00Z, a date nor a duration such as 24h")
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def config_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command take `--config` and `--debug` after its name too."""
+    text = "Print a traceback where something goes wrong."
+    command = click.option("--debug", is_flag=True, expose_value=False, help=text)(command)
+    return click.option("--config", metavar="FILE", type=FILE, help="Settings file.")(command)
+
+
+def db_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command choose what it reads."""
+    text = "Database or store to read. [default: GNOMON_DB, else the store, else gnomon.duckdb]"
+    return click.option("--db", metavar="FILE", type=FILE, help=text)(command)
+
+
+def rules_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command choose its rules."""
+    return click.option(
+        "--rules", metavar="FILE", type=FILE, help="Rules file. [default: GNOMON_RULES, else ./rules.toml if it exists]"
+    )(command)
+
+
+def period_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command narrow what it reads by time, service and target."""
+    for name, text in (
+        ("--target", "Only comparisons with this target."),
+        ("--service", "Only this service."),
+    ):
+        command = click.option(name, metavar="NAME", help=text)(command)
+    for name, text in (
+        ("--until", "Only requests started before this time."),
+        ("--since", "Only requests started at or after this time: RFC 3339, a date, or a duration ago such as 24h."),
+    ):
+        command = click.option(name, metavar="TIME", type=Instant(), help=text)(command)
+    return command
+
+
+def load(context: click.Context, config: Path | None) -> Loaded:
+    """Load the settings and say their warnings on stderr.
+
+    Raises:
+        ConfigError: They say something impossible.
+    """
+    given = context.find_object(Given) or Given()
+    loaded = load_settings(config or given.config, os.environ)
+    for warning in loaded.warnings:
+        click.echo(f"gnomon: warning: {one_line(warning)}", err=True)
+    return loaded
+
+
+def read_rules(option: Path | None, loaded: Loaded) -> RuleSet:
+    """Read the rules that hold for a command; without a file there are none.
+
+    Raises:
+        InputError: The file cannot be read.
+        ConfigError: It says something that rules cannot say.
+    """
+    file = find_rules(option, loaded.settings)
+    if file is None:
+        return parse_rules("", "no rules")
+    try:
+        return parse_rules(file.read_text(encoding="utf-8"), str(file))
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}", "name a rules file that exists") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text: {error}", "save it as UTF-8") from error
+
+
+def write_file(file: Path, text: str) -> None:
+    """Write a file that a command was asked for.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}", "choose another place") from error

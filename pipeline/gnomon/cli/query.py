@@ -1,0 +1,87 @@
+"""`gnomon query`: read-only SQL on a database or a store."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from gnomon.cli.options import config_option, db_option, load
+from gnomon.cli.tables import print_table
+from gnomon.config import find_database
+from gnomon.model import JsonValue
+
+__all__ = ["query"]
+
+
+@click.command()
+@click.argument("sql")
+@db_option
+@click.option("--json", "as_json", is_flag=True, help="Print one array of objects: all rows, times in RFC 3339 UTC.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values with a header line.")
+@config_option
+@click.pass_context
+def query(context: click.Context, sql: str, db: Path | None, as_json: bool, as_csv: bool, config: Path | None) -> None:
+    """Run read-only SQL and print a table. SQL may be - to read it from stdin.
+
+    \b
+    Examples:
+      $ gnomon query "SELECT outcome, count(*) FROM comparisons GROUP BY ALL"
+      $ gnomon query --csv "FROM field_stats" > fields.csv
+      $ gnomon query --json "SELECT path, live_value, shadow_value FROM differences WHERE request_id = 'r-17'"
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv are two formats; choose one")
+    from gnomon.store import run_query
+
+    text = click.get_text_stream("stdin").read() if sql == "-" else sql
+    result = run_query(find_database(db, load(context, config).settings), text)
+    if as_json:
+        _print_json(result.columns, result.rows)
+    elif as_csv:
+        _print_csv(result.columns, result.rows)
+    else:
+        print_table(result.columns, result.rows)
+
+
+def _print_json(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    from gnomon.core.json import dumps
+    from gnomon.store import json_value
+
+    names = distinct(columns)
+    opened = False
+    for row in rows:
+        record = {name: json_value(value) for name, value in zip(names, row, strict=True)}
+        sys.stdout.write((",\n " if opened else "[") + dumps(record))
+        opened = True
+    sys.stdout.write("]\n" if opened else "[]\n")
+
+
+def _print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    from gnomon.store import json_value
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(["" if value is None else _csv_text(json_value(value)) for value in row])
+
+
+def _csv_text(value: JsonValue) -> object:
+    from gnomon.core.json import dumps
+
+    return dumps(value) if isinstance(value, dict | list | bool) else value
+
+
+def distinct(columns: Sequence[str]) -> list[str]:
+    """Number the columns whose name is taken: an object has no two members of one name."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 1
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names

@@ -1,0 +1,59 @@
+"""`gnomon report`: one self-contained HTML file from a database."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from gnomon.cli.options import FILE, config_option, db_option, load, period_options, write_file
+from gnomon.config import find_database
+
+__all__ = ["report"]
+
+DEFAULT: Final = Path("gnomon-report.html")
+
+
+class _Given(msgspec.Struct, frozen=True):
+    db: Path | None
+    out: Path | None
+    since: datetime | None
+    until: datetime | None
+    service: str | None
+    target: str | None
+    config: Path | None
+
+
+@click.command()
+@db_option
+@period_options
+@click.option(
+    "--out", "-o", metavar="FILE", type=FILE, help=f"File to write. [default: stdout, or {DEFAULT} on a terminal]"
+)
+@config_option
+@click.pass_context
+def report(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see _Given
+    """Write what a database holds as one self-contained HTML file.
+
+    \b
+    Examples:
+      $ gnomon report --out report.html
+      $ gnomon report --db gnomon.duckdb --service cart --since 24h --out cart.html
+    """
+    from gnomon.report import render_report
+    from gnomon.store import Selection, open_store
+
+    given = _Given(**options)
+    with open_store(find_database(given.db, load(context, given.config).settings)) as store:
+        selection = Selection(since=given.since, until=given.until, service=given.service, target=given.target)
+        page = render_report(store.report(selection, title="Shadow traffic report", now=datetime.now(UTC)))
+    out = given.out or (DEFAULT if sys.stdout.isatty() else None)
+    if out is None or str(out) == "-":
+        click.echo(page, nl=False)
+    else:
+        write_file(out, page)
+        click.echo(f"report written to {out}", err=True)

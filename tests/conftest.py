@@ -1,0 +1,58 @@
+"""What holds for every test: deterministic properties, and an honest word on what was not run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("GNOMON_TEST_PROFILE", "ci"))
+
+
+class Need(NamedTuple):
+    """What tests with a marker need of the machine, and how to get it."""
+
+    is_there: Callable[[], bool]
+    remedy: str
+
+
+def _has(*programs: str) -> Callable[[], bool]:
+    return lambda: any(shutil.which(program) for program in programs)
+
+
+NEEDS = {
+    "browser": Need(_has("chromium", "chromium-browser", "google-chrome", "chrome"), "install chromium"),
+}
+_not_run = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests whose needs this machine does not meet, and remember how many."""
+    missing = {marker for marker, need in NEEDS.items() if not need.is_there()}
+    left_out: dict[str, int] = {}
+    kept, dropped = [], []
+    for item in items:
+        lacking = [marker for marker in missing if item.get_closest_marker(marker)]
+        if lacking:
+            left_out[lacking[0]] = left_out.get(lacking[0], 0) + 1
+            dropped.append(item)
+        else:
+            kept.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+    config.stash[_not_run] = left_out
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was not run on this machine, and what to install for it."""
+    for marker, count in config.stash.get(_not_run, {}).items():
+        terminalreporter.write_line(
+            f"NOT RUN on this machine: {count} tests marked {marker}; to run them, {NEEDS[marker].remedy}"
+        )
