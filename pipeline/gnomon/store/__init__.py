@@ -1,1 +1,31 @@
-"""The only home of DuckDB: the schema, landing and queries."""
+"""The only home of DuckDB: the schema, landing and queries.
+
+A run collects in a `StagedRun` and lands in one portable database file; `open_store` and `run_query` read it.
+"""
+
+from __future__ import annotations
+
+from gnomon.store.landing import Landed, RunRecord
+from gnomon.store.query import QueryResult, run_query
+from gnomon.store.reader import JudgedRequest, Store, open_store
+from gnomon.store.stage import StagedRun
+from gnomon.store.statistics import Selection, Statistics, Totals
+from gnomon.store.values import json_value, rfc3339
+from gnomon.store.workdir import work_directory
+
+__all__ = [
+    "JudgedRequest",
+    "Landed",
+    "QueryResult",
+    "RunRecord",
+    "Selection",
+    "StagedRun",
+    "Statistics",
+    "Store",
+    "Totals",
+    "json_value",
+    "open_store",
+    "rfc3339",
+    "run_query",
+    "work_directory",
+]

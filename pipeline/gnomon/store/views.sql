@@ -130,7 +130,7 @@ CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') A
         WHERE s.role = 'shadow'
         GROUP BY s.service, s.endpoint, s.target, s.pattern
     ),
-    differing AS (
+    differing AS MATERIALIZED (
         SELECT
             s.service, s.endpoint, s.target, n.shown_as AS pattern, s.kind,
             max(s.rank) AS rank,
@@ -139,7 +139,11 @@ CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') A
             CASE WHEN n.shown_as = '(other)' THEN count(DISTINCT s.request_id) FILTER (s.noise)
                 ELSE count(*) FILTER (s.noise) END AS noise_requests,
             min(s.started_at) AS first_seen,
-            max(s.started_at) AS last_seen
+            max(s.started_at) AS last_seen,
+            arg_min(
+                {'request_id': s.request_id, 'started_at': s.started_at, 'pattern': s.pattern},
+                {'noise': s.noise, 'started_at': s.started_at, 'request_id': s.request_id}, 5
+            ) AS first
         FROM shown AS s
         JOIN named AS n ON n.service = s.service AND n.endpoint = s.endpoint
             AND n.target = s.target AND n.pattern = s.pattern
@@ -152,6 +156,17 @@ CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') A
         JOIN named AS n ON n.service = s.service AND n.endpoint = s.endpoint AND n.pattern = s.pattern
         WHERE s.role = 'control'
         GROUP BY n.service, n.endpoint, n.target, n.shown_as, s.kind
+    ),
+    -- The values that the first of these requests has there.
+    example AS (
+        SELECT
+            d.service, d.endpoint, d.target, d.pattern, d.kind,
+            arg_min({'live': x.live_value, 'shadow': x.shadow_value}, {'noise': x.noise, 'path': x.path}) AS value
+        FROM differing AS d
+        JOIN differences AS x ON x.request_id = d.first[1].request_id AND x.started_at = d.first[1].started_at
+            AND x.target = d.target AND x.pattern = d.first[1].pattern AND x.kind = d.kind
+        WHERE x.role = 'shadow'
+        GROUP BY d.service, d.endpoint, d.target, d.pattern, d.kind
     ),
     totals AS (
         SELECT
@@ -171,8 +186,12 @@ CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') A
         coalesce(k.pairs, 0) AS control_pairs,
         coalesce(kd.requests, 0) AS control_requests,
         CASE WHEN k.judged > 0 THEN least(1.0, coalesce(kd.requests, 0) / k.judged) END AS control_rate,
-        d.first_seen, d.last_seen
+        d.first_seen, d.last_seen,
+        list_transform(d.first, lambda one: one.request_id) AS request_ids,
+        e.value.live AS live_value, e.value.shadow AS shadow_value
     FROM differing AS d
+    JOIN example AS e ON e.service = d.service AND e.endpoint = d.endpoint AND e.target = d.target
+        AND e.pattern = d.pattern AND e.kind = d.kind
     JOIN totals AS t ON t.role = 'shadow' AND t.service = d.service AND t.endpoint = d.endpoint AND t.target = d.target
     LEFT JOIN totals AS k ON k.role = 'control' AND k.service = d.service AND k.endpoint = d.endpoint
     LEFT JOIN control_differing AS kd ON kd.service = d.service AND kd.endpoint = d.endpoint AND kd.target = d.target

@@ -1,0 +1,114 @@
+"""Columns: model structs to Arrow tables with the names and types of `schema.sql`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from gnomon.model import EPOCH, Comparison, Difference, Reject
+
+__all__ = ["comparison_table", "difference_table", "exchange_table", "reject_table"]
+
+Table: TypeAlias = Any  # pyarrow.Table, which has no types
+
+TEXT = pa.string()
+INSTANT = pa.timestamp("us", tz="UTC")
+FLAGS = pa.map_(TEXT, TEXT)
+
+_COMPARISON_TYPES: dict[str, Any] = {
+    "live_status": pa.int32(),
+    "shadow_status": pa.int32(),
+    "live_ms": pa.float64(),
+    "shadow_ms": pa.float64(),
+    "delta_ms": pa.float64(),
+    "differences": pa.int64(),
+    "noise_differences": pa.int64(),
+    "late": pa.bool_(),
+    "duplicates": pa.int64(),
+    "partition": pa.int32(),
+    "live_offset": pa.int64(),
+    "shadow_offset": pa.int64(),
+}
+_PLAIN = [name for name in Comparison.__struct_fields__ if name not in {"started_at", "flags"}]
+_OWNER = ("request_id", "target", "role", "service", "endpoint")
+
+
+def comparison_table(rows: Sequence[Comparison], run: str | None) -> Table:
+    """The columns of `comparisons` but `landed_at`, in any order: insert by name."""
+    columns = {name: _column(rows, name, _COMPARISON_TYPES.get(name, TEXT)) for name in _PLAIN}
+    columns["started_at"] = _instants(row.started_at for row in rows)
+    columns["flags"] = _flags([row.flags for row in rows])
+    columns["run"] = pa.nulls(len(rows), TEXT) if run is None else pa.repeat(run, len(rows))
+    return pa.table(columns)
+
+
+def difference_table(owners: Sequence[Comparison], rows: Sequence[Difference]) -> Table:
+    """The columns of `differences`; `owners[i]` is the comparison that `rows[i]` belongs to."""
+    columns = {name: _column(owners, name, TEXT) for name in _OWNER}
+    columns["started_at"] = _instants(owner.started_at for owner in owners)
+    for name in Difference.__struct_fields__:
+        columns[name] = _column(rows, name, pa.bool_() if name == "noise" else TEXT)
+    return pa.table(columns)
+
+
+def exchange_table(rows: Sequence[tuple[str, str, str, str, str, datetime, str]]) -> Table:
+    """The columns of `exchanges`, from rows in that order."""
+    names = ("request_id", "role", "target", "service", "endpoint", "started_at", "record")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return pa.table(
+        {name: _instants(values) if name == "started_at" else _array(values, TEXT) for name, values in columns.items()}
+    )
+
+
+def reject_table(rows: Sequence[Reject]) -> Table:
+    """The columns of `rejects` but `landed_at`; the excerpt in base64."""
+    return pa.table(
+        {
+            "source": _column(rows, "place.source", TEXT),
+            "line": _column(rows, "place.line", pa.int64()),
+            "partition": _column(rows, "place.partition", pa.int32()),
+            "offset": _column(rows, "place.offset", pa.int64()),
+            "reason": _column(rows, "reason", TEXT),
+            "excerpt": pa.array([base64.b64encode(row.excerpt).decode() for row in rows], TEXT),
+        }
+    )
+
+
+def _column(rows: Iterable[object], name: str, kind: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    return _array(list(map(attrgetter(name), rows)), kind)
+
+
+def _array(values: Sequence[Any], kind: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        # A lone surrogate is no text; a file name or a hostile value may hold one. It must not stop a run.
+        return pa.array([_encodable(value) for value in values], kind)
+
+
+def _encodable(value: object) -> object:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _instants(values: Iterable[datetime]) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Aware datetimes as UTC microseconds; integers are quicker than pyarrow's reading of each datetime."""
+    since_epoch = [value - EPOCH for value in values]
+    counts = [(span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds for span in since_epoch]
+    return pa.array(counts, pa.int64()).cast(INSTANT)
+
+
+def _flags(rows: Sequence[dict[str, str]]) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Maps with their keys in order, so that equal flags are equal rows."""
+    offsets, keys, values = [0], list[str](), list[str]()
+    for flags in rows:
+        if flags:
+            for key in sorted(flags):
+                keys.append(key)
+                values.append(flags[key])
+        offsets.append(len(keys))
+    return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), _array(keys, TEXT), _array(values, TEXT))

@@ -1,0 +1,178 @@
+"""DuckDB files: how they are opened, what version they are of, and what its errors mean to the user."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
+
+__all__ = ["STORE_VERSION", "attach", "check_version", "connect_read_only", "create_schema", "script", "translated"]
+
+STORE_VERSION = 1
+"""The version of `schema.sql` and `views.sql`; a file of a later one is refused."""
+
+STORAGE_VERSION = "v1.5.0"
+"""The file format of new files: the oldest DuckDB client that can open them."""
+
+READ_MEMORY = "512MB"
+
+
+@cache
+def script(name: str) -> str:
+    """The text of one of the package's `.sql` files."""
+    return files("gnomon.store").joinpath(name).read_text(encoding="utf-8")
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn DuckDB's errors about the file `path` into Gnomon's.
+
+    Raises:
+        DependencyError: The file is held by another process or connection, or there is no memory or disk left.
+        InputError: The file is not a database, is damaged, cannot be read, or was written by a newer DuckDB.
+        UsageError: The SQL is wrong, or asks for more than reading this file.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _meaning(path, error) from error
+
+
+def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
+    """The error of Gnomon's tree that says what `error` means to someone who works with `path`."""
+    text = str(error)
+    first = text.splitlines()[0] if text else type(error).__name__
+    said = re.sub(r"^(\w+ ){1,4}Error: ", "", first)
+    if "lock on file" in text or "different configuration" in text or "already attached" in text:
+        holder = re.search(r"\(PID (\d+)\)", text)
+        by = f"process {holder[1]}" if holder else "another connection"
+        return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
+    if "not a valid DuckDB database" in text or "Is a directory" in text:
+        return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
+    if "version number" in text:
+        return InputError(f"{path} was written by another version of DuckDB: {said}", "upgrade duckdb to read it")
+    if isinstance(error, duckdb.PermissionException):
+        return UsageError(f"a query may only read the database: {said}", "leave files and settings out of it")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return DependencyError(f"{path}: there is not enough memory or disk: {said}", "narrow the query or free some")
+    if isinstance(error, duckdb.IOException):
+        return InputError(f"{path} cannot be read or written: {said}", "check that it is there and whole")
+    if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
+        return GnomonError(f"{path}: the database failed: {said}", "please report it with the command you ran")
+    return UsageError(f"the SQL does not work: {said}", "see `DESCRIBE comparisons` for the columns")
+
+
+@cache
+def _spill_directory() -> str:
+    """Where queries of this process spill to: one place, since connections to one file must agree on it."""
+    path = tempfile.mkdtemp(prefix="gnomon-query-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a database so that SQL on the connection can read this file and touch nothing else, in UTC.
+
+    Raises:
+        DependencyError: Another process writes to it.
+        InputError: It is missing, not a database, not Gnomon's, or of a newer version.
+    """
+    if not path.exists():
+        raise InputError(f"there is no database at {path}", "make one with `gnomon compare FILE... --db FILE`")
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "enable_external_access": False,
+        "allow_persistent_secrets": False,
+        "allow_community_extensions": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+        "memory_limit": READ_MEMORY,
+        "temp_directory": _spill_directory(),
+        "max_temp_directory_size": "20GB",
+    }
+    with translated(path):
+        connection = duckdb.connect(str(path.resolve()), read_only=True, config=config)
+    try:
+        with translated(path):
+            # Connections of one process to one file share their settings, so the second finds them locked.
+            if not _value(connection, "SELECT current_setting('lock_configuration')"):
+                connection.execute("SET GLOBAL TimeZone = 'UTC'")
+                connection.execute("SET lock_configuration = true")
+            catalog = str(_value(connection, "SELECT current_database()"))
+            check_version(connection, catalog, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    """Attach a file for writing under `name`, making it with the current schema if it holds no table yet.
+
+    Raises:
+        DependencyError: Another process has it open.
+        InputError: It is not a database, not Gnomon's, or of a newer version.
+    """
+    quoted = str(path.resolve()).replace("'", "''")
+    options = "" if path.exists() else f" (STORAGE_VERSION '{STORAGE_VERSION}')"
+    with translated(path):
+        connection.execute(f"ATTACH '{quoted}' AS {name}{options}")
+        if _tables(connection, name):
+            check_version(connection, name, path)
+        else:
+            create_schema(connection, name)
+
+
+def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Make all tables, views and macros in the attached database `name`, as one transaction of its own."""
+    before = _value(connection, "SELECT current_database()")
+    connection.execute(f"USE {name}")
+    try:
+        connection.execute("BEGIN")
+        connection.execute(script("schema.sql"))
+        connection.execute(script("views.sql"))
+        connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
+        connection.execute("COMMIT")
+    finally:
+        connection.execute(f'USE "{before}"')
+
+
+def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    """Refuse a database that this program would misread.
+
+    Raises:
+        InputError: It has no `store_version`, or one that is not `STORE_VERSION`.
+    """
+    if "store_version" not in _tables(connection, name):
+        raise InputError(
+            f"{path} is a DuckDB database, but not one of Gnomon's: it has no table store_version",
+            "give another file with --db",
+        )
+    quoted = name.replace('"', '""')
+    version = _value(connection, f'SELECT max(version) FROM "{quoted}".store_version')  # noqa: S608 - quoted above
+    if version != STORE_VERSION:
+        raise InputError(
+            f"{path} has version {version} of the store's schema and this program knows version {STORE_VERSION}",
+            "upgrade gnomon, or use another file with --db",
+        )
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:
+    rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [name]).fetchall()
+    return {str(row[0]) for row in rows}
+
+
+def _value(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
+    """The first column of the first row, None without one."""
+    row = connection.execute(sql).fetchone()
+    return row[0] if row else None

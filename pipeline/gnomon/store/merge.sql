@@ -1,0 +1,120 @@
+-- Lands a stage (attached as stage) in a database (attached as target), in one transaction.
+--
+-- Parameters are session variables: horizon_us, landed_at, keep_evidence, and earliest and latest, the range in
+-- which a landed row can be within the horizon of a staged one. What becomes of each staged comparison:
+--   unchanged  a landed row of the same request, target and role says the same: nothing is written
+--   replaced   there are such rows within the horizon and none says the same: they give way
+--   new        there is none
+-- A comparison also replaces the landed shadow_missing row of its request that names no target.
+BEGIN;
+
+CREATE TEMP TABLE matches AS
+SELECT
+    s.rowid AS staged, t.rowid AS landed, t.request_id, t.target, t.role, t.started_at, t.run,
+    (
+        s.target, s.service, s.endpoint, s.method, s.path, s.started_at, s.live_target, s.live_status, s.shadow_status,
+        s.live_error, s.shadow_error, s.live_ms, s.shadow_ms, s.delta_ms, s.outcome, s.differences,
+        s.noise_differences, s.severity, s.late, s.duplicates, s.synthetic, s.flags, s.as_of, s.rules
+    ) IS NOT DISTINCT FROM (
+        t.target, t.service, t.endpoint, t.method, t.path, t.started_at, t.live_target, t.live_status, t.shadow_status,
+        t.live_error, t.shadow_error, t.live_ms, t.shadow_ms, t.delta_ms, t.outcome, t.differences,
+        t.noise_differences, t.severity, t.late, t.duplicates, t.synthetic, t.flags, t.as_of, t.rules
+    ) AS equal
+FROM stage.comparisons AS s
+JOIN target.comparisons AS t ON t.request_id = s.request_id AND t.role = s.role
+WHERE t.started_at BETWEEN getvariable('earliest') AND getvariable('latest')
+    AND abs(epoch_us(s.started_at) - epoch_us(t.started_at)) < getvariable('horizon_us')
+    AND (t.target = s.target OR (t.target = '' AND t.outcome = 'shadow_missing' AND s.outcome != 'shadow_missing'));
+
+-- A comparison that looks the same is still another answer when its differences are not the same set.
+CREATE TEMP TABLE staged_differences AS
+SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at)
+FROM matches AS m
+JOIN stage.differences AS d ON d.request_id = m.request_id AND d.target = m.target AND d.role = m.role
+    AND d.started_at = m.started_at
+WHERE m.equal;
+
+CREATE TEMP TABLE landed_differences AS
+SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at)
+FROM matches AS m
+JOIN target.differences AS d ON d.request_id = m.request_id AND d.target = m.target AND d.role = m.role
+    AND d.started_at = m.started_at
+WHERE m.equal;
+
+UPDATE matches SET equal = false WHERE staged IN (
+    SELECT x.staged FROM (SELECT * FROM staged_differences EXCEPT ALL SELECT * FROM landed_differences) AS x
+    UNION ALL
+    SELECT x.staged FROM (SELECT * FROM landed_differences EXCEPT ALL SELECT * FROM staged_differences) AS x
+);
+
+-- Every staged comparison that is written, and the run it keeps when it is judged again.
+CREATE TEMP TABLE written AS
+SELECT s.rowid AS staged, s.request_id, s.target, s.role, s.started_at, m.staged IS NOT NULL AS replaces, m.run
+FROM stage.comparisons AS s
+LEFT JOIN (
+    SELECT x.staged, bool_or(x.equal) AS equal, min(x.run) AS run FROM matches AS x GROUP BY x.staged
+) AS m ON m.staged = s.rowid
+WHERE m.equal IS DISTINCT FROM true;
+
+-- Every landed comparison that gives way.
+CREATE TEMP TABLE doomed AS
+SELECT DISTINCT m.landed, m.request_id, m.target, m.role, m.started_at
+FROM matches AS m
+WHERE m.staged IN (SELECT w.staged FROM written AS w)
+    AND m.landed NOT IN (SELECT x.landed FROM matches AS x WHERE x.equal);
+
+DELETE FROM target.comparisons WHERE rowid IN (SELECT d.landed FROM doomed AS d);
+
+DELETE FROM target.differences AS t USING doomed AS d
+WHERE t.request_id = d.request_id AND t.target = d.target AND t.role = d.role AND t.started_at = d.started_at;
+
+-- Evidence of what gave way goes with it; the live record stays while another comparison of its request does.
+DELETE FROM target.exchanges AS t USING doomed AS d
+WHERE NOT getvariable('keep_evidence') AND t.request_id = d.request_id
+    AND abs(epoch_us(t.started_at) - epoch_us(d.started_at)) < getvariable('horizon_us')
+    AND ((t.role = d.role AND t.target = d.target) OR (t.role = 'live' AND NOT EXISTS (
+        SELECT 1 FROM target.comparisons AS c WHERE c.request_id = d.request_id AND c.started_at = d.started_at)));
+
+CREATE TEMP TABLE written_exchanges AS
+SELECT e.* FROM stage.exchanges AS e
+WHERE EXISTS (
+    SELECT 1 FROM written AS w
+    WHERE w.request_id = e.request_id AND (e.role = 'live' OR (w.role = e.role AND w.target = e.target)));
+
+DELETE FROM target.exchanges AS t USING written_exchanges AS e
+WHERE t.request_id = e.request_id AND t.role = e.role AND t.target = e.target
+    AND abs(epoch_us(t.started_at) - epoch_us(e.started_at)) < getvariable('horizon_us');
+
+INSERT INTO target.comparisons BY NAME
+SELECT s.* REPLACE (coalesce(s.run, w.run) AS run, getvariable('landed_at') AS landed_at)
+FROM stage.comparisons AS s
+JOIN written AS w ON w.staged = s.rowid;
+
+INSERT INTO target.differences BY NAME
+SELECT d.* FROM stage.differences AS d
+WHERE EXISTS (
+    SELECT 1 FROM written AS w
+    WHERE w.request_id = d.request_id AND w.target = d.target AND w.role = d.role AND w.started_at = d.started_at);
+
+INSERT INTO target.exchanges BY NAME SELECT e.* FROM written_exchanges AS e;
+
+INSERT INTO target.rejects BY NAME
+SELECT r.* REPLACE (getvariable('landed_at') AS landed_at) FROM stage.rejects AS r
+WHERE NOT EXISTS (
+    SELECT 1 FROM target.rejects AS t
+    WHERE t.source = r.source AND t.line IS NOT DISTINCT FROM r.line
+        AND t."partition" IS NOT DISTINCT FROM r."partition" AND t."offset" IS NOT DISTINCT FROM r."offset"
+        AND t.reason = r.reason AND t.excerpt = r.excerpt);
+
+INSERT INTO target.rule_versions BY NAME
+SELECT v.* FROM stage.rule_versions AS v
+WHERE v.version NOT IN (SELECT t.version FROM target.rule_versions AS t);
+
+INSERT INTO target.runs BY NAME
+SELECT r.* REPLACE (
+    (SELECT count(*) FROM stage.comparisons) - (SELECT count(*) FROM written AS w) AS unchanged,
+    (SELECT count(*) FROM written AS w WHERE NOT w.replaces) AS new,
+    (SELECT count(*) FROM written AS w WHERE w.replaces) AS replaced)
+FROM stage.runs AS r;
+
+COMMIT;

@@ -1,0 +1,184 @@
+"""A database to read: summaries, reports, SQL, and what is needed to judge again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import groupby, islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import msgspec
+
+from gnomon.model import Comparison, Difference, Exchange
+from gnomon.store.database import connect_read_only, translated
+from gnomon.store.statistics import Selection, Statistics, Totals
+from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report
+
+__all__ = ["JudgedRequest", "Store", "open_store"]
+
+BATCH_REQUESTS = 500
+FETCH_ROWS = 2_048
+
+
+class JudgedRequest(msgspec.Struct, frozen=True):
+    """What is stored about one request: every comparison with its differences, and the exchanges by role and target."""
+
+    comparisons: list[tuple[Comparison, list[Difference]]]
+    exchanges: list[Exchange]
+
+
+class Store:
+    """A read-only view of one database; close it, or use it as a context manager.
+
+    All times are UTC. SQL on it can read this database and touch nothing else. Every method raises UsageError
+    for SQL that does not work and InputError for a damaged file.
+    """
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self._connection = connection
+
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file, so that others can write to it."""
+        self._connection.close()
+
+    def sql(self, query: str, parameters: Mapping[str, object] | None = None) -> duckdb.DuckDBPyRelation:
+        """Run one SELECT; the relation has `.df()`, `.arrow()`, `.fetchall()`, `.show()`."""
+        with translated(self.path):
+            return self._connection.sql(query, params=parameters)
+
+    def summary(self, selection: Selection | None = None) -> Totals:
+        """Outcomes, divergence rate and its interval over real traffic, or over what is selected."""
+        with translated(self.path):
+            return self._statistics.totals(selection or Selection())
+
+    def endpoints(self, selection: Selection | None = None) -> list[EndpointStat]:
+        """Endpoints by divergence rate, the worst first."""
+        with translated(self.path):
+            return self._statistics.endpoints(selection or Selection())
+
+    def fields(self, selection: Selection | None = None) -> list[FieldStat]:
+        """Field patterns, the most severe and most frequent first."""
+        with translated(self.path):
+            return self._statistics.fields(selection or Selection())
+
+    def latency(self, selection: Selection | None = None) -> list[LatencyStat]:
+        """Paired latencies by endpoint, the greatest shift first."""
+        with translated(self.path):
+            return self._statistics.latency(selection or Selection())
+
+    def report(self, selection: Selection | None = None, *, title: str, now: datetime, max_samples: int = 20) -> Report:
+        """All that the HTML report shows; `now` becomes its `created_at`."""
+        with translated(self.path):
+            return self._statistics.report(
+                selection or Selection(), title=title, source=str(self.path), now=now, max_samples=max_samples
+            )
+
+    def rules(self, version: str) -> str | None:
+        """The text of a rule set by its version; None when this database never saw it."""
+        with translated(self.path):
+            row = self._connection.execute("SELECT rules FROM rule_versions WHERE version = ?", [version]).fetchone()
+        return None if row is None else str(row[0])
+
+    def judged(self, selection: Selection | None = None) -> Iterator[list[JudgedRequest]]:
+        """Batches of what was judged, by request id and time; synthetic traffic is included unless told otherwise.
+
+        A control's comparisons come with the shadows that they serve, whatever `target` says.
+        """
+        chosen = (selection or Selection(synthetic="include")).parameters()
+        # The three are read side by side in one order, so that memory holds a batch and not a table.
+        differences = _Following(self._ordered(_DIFFERENCES, {}))
+        exchanges = _Following(self._ordered(_EXCHANGES, {}))
+        requests = groupby(self._ordered(_COMPARISONS, chosen), key=_request)
+        while batch := [
+            _judged(rows, differences.of(key), exchanges.of(key)) for key, rows in islice(requests, BATCH_REQUESTS)
+        ]:
+            yield batch
+
+    def _ordered(self, sql: str, parameters: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+        with translated(self.path), self._connection.cursor() as cursor:
+            cursor.execute(sql, dict(parameters))
+            names = [column[0] for column in cursor.description or []]
+            while rows := cursor.fetchmany(FETCH_ROWS):
+                for row in rows:
+                    yield dict(zip(names, row, strict=True))
+
+    @property
+    def _statistics(self) -> Statistics:
+        return Statistics(self._connection)
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a database to read.
+
+    Raises:
+        DependencyError: Another process writes to it.
+        InputError: It is missing, not a database, not Gnomon's, or of a newer version.
+    """
+    return Store(Path(path), connect_read_only(Path(path)))
+
+
+def _request(row: Mapping[str, Any]) -> tuple[str, datetime]:
+    return row["request_id"], row["started_at"]
+
+
+class _Following:
+    """Rows in the order of their requests, handed out as those are asked for in the same order."""
+
+    def __init__(self, rows: Iterator[dict[str, Any]]) -> None:
+        self._groups = groupby(rows, key=_request)
+        self._ahead: tuple[tuple[str, datetime], list[dict[str, Any]]] | None = None
+
+    def of(self, key: tuple[str, datetime]) -> list[dict[str, Any]]:
+        """The rows of one request."""
+        while self._ahead is None or self._ahead[0] < key:
+            following = next(self._groups, None)
+            if following is None:
+                return []
+            self._ahead = (following[0], list(following[1]))
+        return self._ahead[1] if self._ahead[0] == key else []
+
+
+def _judged(
+    comparisons: Iterable[dict[str, Any]], differences: Iterable[dict[str, Any]], exchanges: Iterable[dict[str, Any]]
+) -> JudgedRequest:
+    """Put the rows of one request together."""
+    by_comparison: dict[tuple[str, str], list[Difference]] = {}
+    for row in differences:
+        found = by_comparison.setdefault((row["role"], row["target"]), [])
+        found.append(Difference(**{name: row[name] for name in Difference.__struct_fields__}))
+    return JudgedRequest(
+        comparisons=[(Comparison(**row), by_comparison.get((row["role"], row["target"]), [])) for row in comparisons],
+        exchanges=[msgspec.json.decode(row["record"], type=Exchange) for row in exchanges],
+    )
+
+
+_COMPARISONS = """
+SELECT c.* EXCLUDE (run, landed_at) FROM comparisons AS c
+WHERE ($since IS NULL OR c.started_at >= $since) AND ($until IS NULL OR c.started_at < $until)
+    AND ($service IS NULL OR c.service = $service)
+    AND ($target IS NULL OR c.target = $target OR c.role = 'control')
+    AND CASE $synthetic WHEN 'include' THEN true WHEN 'only' THEN c.synthetic IS NOT NULL
+        ELSE c.synthetic IS NULL END
+ORDER BY c.request_id, c.started_at, c.role DESC, c.target
+"""
+
+_DIFFERENCES = "SELECT d.* FROM differences AS d ORDER BY d.request_id, d.started_at, d.path"
+
+_EXCHANGES = """
+SELECT e.request_id, e.started_at, e.record FROM exchanges AS e
+ORDER BY e.request_id, e.started_at, e.role, e.target
+"""

@@ -1,0 +1,236 @@
+"""The questions that summaries and reports ask of the tables, answered as the structs of `gnomon.summary`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import duckdb
+import msgspec
+
+from gnomon.model import Outcome
+from gnomon.store.samples import samples
+from gnomon.summary import (
+    EndpointStat,
+    FieldStat,
+    LatencyStat,
+    OutcomeCounts,
+    Quantiles,
+    RejectCount,
+    Report,
+)
+
+__all__ = ["Selection", "Statistics", "Totals"]
+
+MAX_FIELDS = 1_000
+MAX_REJECT_REASONS = 50
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which comparisons a question is about; None is all.
+
+    `since` is included, `until` is not. `target` chooses among shadows: a control's comparisons serve all of
+    them. `synthetic` says whether synthetic traffic counts.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    service: str | None = None
+    target: str | None = None
+    synthetic: Literal["include", "exclude", "only"] = "exclude"
+
+    def parameters(self) -> dict[str, object]:
+        """The values of the named parameters that every statement here takes."""
+        return msgspec.structs.asdict(self)
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything selected in one line.
+
+    `comparisons` counts rows of role shadow and `pairs` those with both sides; `duplicates` and `rules` (the
+    versions used) are of both roles. `interval` is the 95 % interval of `divergence_rate`; both are None when
+    nothing could be compared.
+    """
+
+    comparisons: int
+    pairs: int
+    outcomes: OutcomeCounts
+    control_comparisons: int
+    control_outcomes: OutcomeCounts
+    divergences: int
+    divergence_rate: float | None
+    interval: tuple[float, float] | None
+    duplicates: int
+    rules: list[str]
+
+
+class Statistics:
+    """Questions to a connection on which the tables and macros can be named without a catalog."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def totals(self, selection: Selection) -> Totals:
+        """Outcomes, rates and rule versions of all that is selected."""
+        counts = self._rows(_TOTALS, selection)[0]
+        by_role: dict[str, dict[Outcome, int]] = {"shadow": {}, "control": {}}
+        for row in self._rows(_OUTCOMES, selection):
+            by_role[row["role"]][row["outcome"]] = row["n"]
+        control = by_role["control"]
+        rate = counts["rate"]
+        return Totals(
+            comparisons=counts["comparisons"],
+            pairs=counts["pairs"],
+            outcomes=OutcomeCounts(**by_role["shadow"]),
+            control_comparisons=sum(control.values()),
+            control_outcomes=OutcomeCounts(**control),
+            divergences=counts["diverged"],
+            divergence_rate=rate,
+            interval=None if rate is None else (counts["lo"], counts["hi"]),
+            **self._rows(_USED, selection)[0],
+        )
+
+    def endpoints(self, selection: Selection) -> list[EndpointStat]:
+        """Endpoints by divergence rate, the worst first."""
+        return [
+            EndpointStat(
+                outcomes=OutcomeCounts(**{name: row.pop(name) for name in OutcomeCounts.__struct_fields__}), **row
+            )
+            for row in self._rows(_ENDPOINTS, selection)
+        ]
+
+    def fields(self, selection: Selection, limit: int = MAX_FIELDS) -> list[FieldStat]:
+        """Field patterns: what diverges before what is noise, then the most severe, then the most frequent."""
+        rows = self._rows(_FIELDS, selection, limit=limit)
+        return [FieldStat(**row) for row in rows]
+
+    def latency(self, selection: Selection) -> list[LatencyStat]:
+        """Paired latencies by endpoint; the greatest shift of the median first."""
+        return [
+            LatencyStat(
+                service=row["service"],
+                endpoint=row["endpoint"],
+                target=row["target"],
+                pairs=row["pairs"],
+                live=_quantiles(row, "live"),
+                shadow=_quantiles(row, "shadow"),
+                delta=_quantiles(row, "delta"),
+            )
+            for row in self._rows(_LATENCY, selection)
+        ]
+
+    def rejects(self, limit: int = MAX_REJECT_REASONS) -> list[RejectCount]:
+        """Reasons for refusal, the most frequent first. Rejects have no time of their own: no selection."""
+        cursor = self._connection.execute(_REJECTS, [limit])
+        return [
+            RejectCount(reason=reason, count=count, first_place=place) for reason, count, place in cursor.fetchall()
+        ]
+
+    def report(self, selection: Selection, *, title: str, source: str, now: datetime, max_samples: int = 20) -> Report:
+        """All that the HTML report shows. `source` says where it is from; `now` becomes `created_at`."""
+        totals = self.totals(selection)
+        fields = self.fields(selection)
+        return Report(
+            title=title,
+            source=source,
+            created_at=now,
+            since=selection.since,
+            until=selection.until,
+            rules=totals.rules,
+            comparisons=totals.comparisons,
+            pairs=totals.pairs,
+            outcomes=totals.outcomes,
+            control_outcomes=totals.control_outcomes if totals.control_comparisons else None,
+            divergences=totals.divergences,
+            divergence_rate=totals.divergence_rate,
+            interval=totals.interval,
+            endpoints=self.endpoints(selection),
+            fields=fields,
+            latency=self.latency(selection),
+            rejects=self.rejects(),
+            samples=samples(self._connection, fields, selection.parameters(), max_samples),
+        )
+
+    def _rows(self, sql: str, selection: Selection, **more: object) -> Sequence[dict[str, Any]]:
+        cursor = self._connection.execute(sql, {**selection.parameters(), **more})
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _quantiles(row: dict[str, Any], side: str) -> Quantiles:
+    return Quantiles(p50=row[f"{side}_p50"], p90=row[f"{side}_p90"], p99=row[f"{side}_p99"])
+
+
+_TOTALS = """
+WITH counted AS (
+    SELECT
+        count(*) AS comparisons,
+        count(*) FILTER (is_pair(j.outcome)) AS pairs,
+        count(*) FILTER (is_judged(j.outcome)) AS judged,
+        count(*) FILTER (diverges(j.outcome)) AS diverged,
+        count(*) FILTER (j.control_only) AS control_only,
+        count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) > 0 AS has_control
+    FROM judged_comparisons($since, $until, $synthetic) AS j
+    WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
+)
+SELECT
+    n.comparisons, n.pairs, n.diverged,
+    net_rate(n.diverged, n.control_only, n.judged) AS rate,
+    rate_lo(n.diverged, n.control_only, n.judged, n.has_control) AS lo,
+    rate_hi(n.diverged, n.control_only, n.judged, n.has_control) AS hi
+FROM counted AS n
+"""
+
+_OUTCOMES = """
+SELECT c.role, c.outcome, count(*) AS n
+FROM selected_comparisons($since, $until, $synthetic) AS c
+WHERE ($service IS NULL OR c.service = $service)
+    AND ($target IS NULL OR c.target = $target OR c.role = 'control')
+GROUP BY c.role, c.outcome
+"""
+
+_USED = """
+SELECT
+    CAST(coalesce(sum(c.duplicates), 0) AS BIGINT) AS duplicates,
+    coalesce(list(DISTINCT c.rules ORDER BY c.rules), []) AS rules
+FROM selected_comparisons($since, $until, $synthetic) AS c
+WHERE ($service IS NULL OR c.service = $service)
+    AND ($target IS NULL OR c.target = $target OR c.role = 'control')
+"""
+
+_ENDPOINTS = """
+SELECT * FROM endpoint_stats($since, $until, $synthetic) AS e
+WHERE ($service IS NULL OR e.service = $service) AND ($target IS NULL OR e.target = $target)
+ORDER BY e.divergence_rate DESC NULLS LAST, e.pairs DESC, e.service, e.endpoint, e.target
+"""
+
+_FIELDS = """
+SELECT * FROM field_stats($since, $until, $synthetic) AS f
+WHERE ($service IS NULL OR f.service = $service) AND ($target IS NULL OR f.target = $target)
+ORDER BY
+    f.requests = 0, severity_rank(f.severity) DESC, f.requests DESC, f.noise_requests DESC,
+    f.service, f.endpoint, f.target, f.pattern, f.kind
+LIMIT $limit
+"""
+
+_LATENCY = """
+SELECT * FROM latency_stats($since, $until, $synthetic) AS l
+WHERE ($service IS NULL OR l.service = $service) AND ($target IS NULL OR l.target = $target)
+ORDER BY abs(l.delta_p50) DESC, l.service, l.endpoint, l.target
+"""
+
+_REJECTS = """
+SELECT
+    r.reason, count(*) AS n,
+    arg_min(
+        r.source || CASE
+            WHEN r."partition" IS NOT NULL THEN '[' || r."partition" || ']@' || coalesce(r."offset"::VARCHAR, '?')
+            WHEN r.line IS NOT NULL THEN ':' || r.line ELSE '' END,
+        {'source': r.source, 'partition': r."partition", 'place': coalesce(r."offset", r.line)}
+    ) AS first_place
+FROM rejects AS r
+GROUP BY r.reason
+ORDER BY n DESC, r.reason
+LIMIT ?
+"""
