@@ -68,10 +68,20 @@ def explain(error: Fault, data: bytes) -> str:
         return _explain_shape(str(error), text)
     syntax = _SYNTAX.fullmatch(str(error))
     if syntax is None:
-        return f"not JSON: it ends in the middle, at byte {len(data)}"
-    at = int(syntax[2])
+        return _explain_truncated(data)
+    at = int(syntax[2]) - (syntax[1] == "trailing characters")  # there the decoder counts from 1
     constant = _NOT_A_NUMBER.match(text, at)
     return f"not JSON: {constant[0].decode() if constant else syntax[1]} at byte {at + offset}"
+
+
+def _explain_truncated(data: bytes) -> str:
+    """Tell a text that ends too early from a lone surrogate, of which the decoder says the same."""
+    try:
+        loads(data)
+    except Unreadable as fault:
+        if "surrogate" in fault.reason:
+            return fault.reason
+    return f"not JSON: it ends in the middle, at byte {len(data)}"
 
 
 def shown(value: object) -> str:

@@ -73,13 +73,15 @@ def read_html(data: bytes, charset: str | None, max_depth: int) -> JsonValue:
     parser = etree.HTMLParser(
         encoding=charset, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True, recover=True
     )
+    root: _Node | None
     try:
         root = etree.fromstring(data, parser)
     except (etree.LxmlError, ValueError) as error:
-        if "empty" in str(error):
-            return _document("html", {}, [])
-        raise Unreadable(f"not HTML: {_message(error)}") from None
-    return _html_node(root, max_depth // 2)
+        if "empty" not in str(error):
+            raise Unreadable(f"not HTML: {_message(error)}") from None
+        root = None
+    # Text without any element, a lone comment say, is no tree
+    return _document("html", {}, []) if root is None else _html_node(root, max_depth // 2)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_PARTS", "read_multipart"]
 
 MAX_PARTS = 10_000
+
+_SILENT = logging.Logger("gnomon.multipart", logging.CRITICAL + 1)
+"""The parser logs a warning for what it refuses as well as raising; traffic does not write to our logs."""
 
 
 class _Parts:
@@ -86,6 +90,7 @@ def _split(data: bytes, media_type: MediaType) -> list[tuple[dict[str, str], byt
     }
     try:
         parser = MultipartParser(boundary.encode(), callbacks)
+        parser.logger = _SILENT
         parser.write(data)
     except FormParserError as error:
         raise Unreadable(f"not multipart: {str(error)[:200]}") from None
