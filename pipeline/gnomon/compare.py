@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gnomon.capture import RawRecord, Source, capture_size, read_captures
+from gnomon.capture import FormatChoice, RawRecord, Source, capture_size, read_captures
 from gnomon.capture import Limits as CaptureLimits
 from gnomon.capture.spill import Spill
 from gnomon.core.body import BodyOptions
@@ -31,7 +31,7 @@ from gnomon.engine import Engine, EngineOptions, Request
 from gnomon.errors import ConfigError
 from gnomon.model import DIVERGENT, Reject
 from gnomon.report import render_report
-from gnomon.store import RunRecord, Selection, StagedRun, work_directory
+from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
 from gnomon.summary import Reason, RunSummary
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class CompareRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to compare and where to put it; `command` is what the user typed, for the table `runs`."""
 
     sources: Sequence[Source]
-    fmt: str = "auto"
+    fmt: FormatChoice = "auto"
     db: Path
     rules: RuleSet
     settings: Settings
@@ -143,9 +143,9 @@ class _Run:
             self._compare(spill, pending, progress)
         rules = self.request.rules
         self.stage.add_rules(rules.version, rules.text, self.started_at)
-        self.stage.flush()
-        self._report()
-        return self._land()
+        statistics = self.stage.statistics()
+        self._report(statistics)
+        return self._land(statistics)
 
     def _read(self, spill: Spill, progress: Progress) -> int:
         """Group all records by request id; give how many bytes of progress are left for comparing."""
@@ -227,30 +227,31 @@ class _Run:
         self.rejects += 1
         self.stage.add_reject(self.engine.redact_reject(reject))
 
-    def _report(self) -> None:
+    def _report(self, statistics: Statistics) -> None:
         if self.request.report is None:
             return
         names = ", ".join(source.path for source in self.request.sources)
-        report = self.stage.statistics.report(
+        report = statistics.report(
             Selection(synthetic="include"), title="Shadow traffic report", source=names, now=self.started_at
         )
         self.request.report.write_text(render_report(report), encoding="utf-8")
 
-    def _land(self) -> RunSummary:
+    def _land(self, statistics: Statistics) -> RunSummary:
         everything = Selection(synthetic="include")
-        totals = self.stage.statistics.totals(everything)
-        endpoints = self.stage.statistics.endpoints(everything)
-        fields = self.stage.statistics.fields(everything, _FIELDS_IN_SUMMARY)
+        totals = statistics.totals(everything)
+        endpoints = statistics.endpoints(everything)
+        fields = statistics.fields(everything, _FIELDS_IN_SUMMARY)
+        now = datetime.now(UTC)
         record = RunRecord(
             run=self.id,
             started_at=self.started_at,
-            finished_at=datetime.now(UTC),
+            finished_at=now,
             command=self.request.command or "compare",
             sources=[source.path for source in self.request.sources],
             rules=self.request.rules.version,
             records=self.records,
         )
-        landed = self.stage.land(record)
+        landed = self.stage.land(record, now)
         return RunSummary(
             run=self.id,
             rules=self.request.rules.version,

@@ -105,6 +105,18 @@ class Engine:
         members = [*([request.joined.live] if request.joined.live else []), *request.joined.others.values()]
         return [self._redactor.exchange(member.exchange, request.rules) for member in members]
 
+    def rebuilt(self, old: Comparison, differences: list[Difference], outcome: Outcome) -> Comparison:
+        """Give a stored comparison as these rules judge its stored differences, all of which are given."""
+        counting = [d for d in differences if not d.noise]
+        return msgspec.structs.replace(
+            old,
+            outcome=outcome,
+            differences=len(differences),
+            noise_differences=len(differences) - len(counting),
+            severity=_severity(outcome, counting),
+            rules=self.rules.version,
+        )
+
     def redact_reject(self, reject: Reject) -> Reject:
         """Take secrets out of what is kept of a refused record."""
         return msgspec.structs.replace(

@@ -144,7 +144,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     comparisons: int
     pairs: int
     outcomes: OutcomeCounts
-    incomparable: list[Reason]
+    incomparable: list[Reason] = []
     control_comparisons: int
     control_outcomes: OutcomeCounts
     divergences: int

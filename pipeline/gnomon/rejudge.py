@@ -1,0 +1,216 @@
+"""`gnomon rejudge` and `gnomon rules test` as a function: new rules on what has landed.
+
+Three kinds of evidence, from the best down:
+
+- the stored exchanges: the request is compared anew;
+- the stored differences: each is looked at under the new rules, as long as these align documents as the old did;
+- the outcome alone (`match`, errors, missing sides): it stays, unless the old rules may have hidden something that
+  the new ones would show.
+
+What cannot be judged again keeps its row, with the old rules' version, and is counted by the reason.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from gnomon.compare import build_engine
+from gnomon.core.compare import Findings, outcome_of
+from gnomon.core.join import Joined, Member
+from gnomon.core.review import may_reveal, review_differences, same_alignment
+from gnomon.core.rules import RuleSet, parse_rules
+from gnomon.engine import Engine
+from gnomon.model import Comparison, Difference, Exchange
+from gnomon.store import JudgedRequest, RunRecord, Selection, StagedRun, open_store, work_directory
+from gnomon.summary import OutcomeCounts
+
+if TYPE_CHECKING:
+    from gnomon.config import Settings
+    from gnomon.store import Store
+
+__all__ = ["RejudgeSummary", "rejudge"]
+
+Judged = tuple[Comparison, list[Difference]]
+Obstacle = Literal["hidden", "evidence_gone"]
+
+_DECIDED_WITHOUT_BODIES: Final = ("live_error", "shadow_error", "shadow_missing", "live_missing")
+
+
+class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What judging again came to; counts are comparisons of both roles, outcomes of role shadow.
+
+    `hidden` counts those whose old rules may have hidden what the new rules would show, `evidence_gone` those whose
+    exchanges were not kept and whose differences do not suffice. Both keep their rows as they were.
+    """
+
+    rules: str
+    comparisons: int
+    judged: int
+    changed: int
+    hidden: int
+    evidence_gone: int
+    before: OutcomeCounts
+    after: OutcomeCounts
+    dry_run: bool
+
+
+def rejudge(db: Path, rules: RuleSet, settings: Settings, *, selection: Selection, dry_run: bool = False) -> RejudgeSummary:
+    """Apply new rules to landed comparisons, in one transaction.
+
+    Args:
+        db: The database.
+        rules: The new rules.
+        settings: Bounds of the engine and the redaction key.
+        selection: Which comparisons to judge.
+        dry_run: Only count what would change.
+
+    Raises:
+        InputError: The database cannot be read.
+        DependencyError: Another process has it open.
+    """
+    started_at = datetime.now(UTC)
+    tally = _Tally()
+    with work_directory(db) as work_dir:
+        stage = StagedRun(db, work_dir, run=None, horizon=settings.store.horizon)
+        with stage:
+            with open_store(db) as store:
+                reviewer = _Reviewer(build_engine(rules, settings), store)
+                for batch in store.judged(selection):
+                    for request in batch:
+                        for new, differences in reviewer.judge(request, tally):
+                            if not dry_run:
+                                stage.add(new, differences)
+            if not dry_run:
+                stage.add_rules(rules.version, rules.text, started_at)
+                now = datetime.now(UTC)
+                run = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+                stage.land(
+                    RunRecord(
+                        run=run,
+                        started_at=started_at,
+                        finished_at=now,
+                        command="rejudge",
+                        sources=[str(db)],
+                        rules=rules.version,
+                        records=0,
+                    ),
+                    now,
+                )
+    return tally.summary(rules.version, dry_run=dry_run)
+
+
+class _Tally:
+    """Counts of one run."""
+
+    def __init__(self) -> None:
+        self.before: Counter[str] = Counter()
+        self.after: Counter[str] = Counter()
+        self.comparisons = 0
+        self.judged = 0
+        self.changed = 0
+        self.obstacles: Counter[Obstacle] = Counter()
+
+    def count(self, old: Comparison, new: Comparison) -> None:
+        self.comparisons += 1
+        self.changed += old.outcome != new.outcome
+        if old.role == "shadow":
+            self.before[old.outcome] += 1
+            self.after[new.outcome] += 1
+
+    def summary(self, version: str, *, dry_run: bool) -> RejudgeSummary:
+        return RejudgeSummary(
+            rules=version,
+            comparisons=self.comparisons,
+            judged=self.judged,
+            changed=self.changed,
+            hidden=self.obstacles["hidden"],
+            evidence_gone=self.obstacles["evidence_gone"],
+            before=OutcomeCounts(**self.before),
+            after=OutcomeCounts(**self.after),
+            dry_run=dry_run,
+        )
+
+
+class _Reviewer:
+    """Judges stored requests under the engine's rules."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+        self._old: dict[str, RuleSet | None] = {}
+
+    def judge(self, request: JudgedRequest, tally: _Tally) -> Iterator[Judged]:
+        """Give the new rows of one request, and count."""
+        anew = {(new.role, new.target): (new, differences) for new, differences in self._anew(request.exchanges)}
+        for old, differences in request.comparisons:
+            judged = anew.get((old.role, old.target))
+            if judged is None or (judged[0].outcome == "incomparable" != old.outcome):
+                # not stored, or redaction has taken from the stored body what could be compared
+                reviewed = self._review(old, differences)
+                if isinstance(reviewed, str):
+                    tally.obstacles[reviewed] += 1
+                    tally.count(old, old)
+                    continue
+                judged = reviewed
+            else:
+                judged = (_placed(judged[0], old), judged[1])
+            tally.judged += 1
+            tally.count(old, judged[0])
+            yield judged
+
+    def _anew(self, exchanges: list[Exchange]) -> Iterator[Judged]:
+        """Compare stored exchanges; only sides that were stored are known."""
+        members = [Member(exchange) for exchange in exchanges]
+        live = next((m for m in members if m.exchange.role == "live"), None)
+        if live is None:
+            return
+        others = {m.slot: m for m in members if m is not live}
+        joined = Joined(live.exchange.request_id, live, others, (), {})
+        for compared in self._engine.compare(joined).compared:
+            yield compared.comparison, compared.differences
+
+    def _review(self, old: Comparison, differences: list[Difference]) -> Judged | Obstacle:
+        """Judge by the stored differences, or by the outcome alone."""
+        version = self._engine.rules.version
+        if old.outcome in _DECIDED_WITHOUT_BODIES or old.rules == version:
+            return msgspec.structs.replace(old, rules=version), differences
+        before = self._rules_of(old.rules)
+        if before is None:
+            return "evidence_gone"
+        mine = before.for_endpoint(old.service, old.endpoint)
+        theirs = self._engine.rules.for_endpoint(old.service, old.endpoint)
+        if may_reveal(mine, theirs):
+            return "hidden"
+        if not old.differences:
+            return msgspec.structs.replace(old, rules=version), []
+        if len(differences) < old.differences or not same_alignment(mine, theirs):
+            return "evidence_gone"
+        kept = review_differences(differences, theirs)
+        unread = "as before" if old.outcome == "incomparable" else None
+        return self._engine.rebuilt(old, kept, outcome_of(Findings(kept, unread), kept)), kept
+
+    def _rules_of(self, version: str) -> RuleSet | None:
+        if version not in self._old:
+            text = self._store.rules(version)
+            self._old[version] = None if text is None else parse_rules(text, f"rules {version}")
+        return self._old[version]
+
+
+def _placed(new: Comparison, old: Comparison) -> Comparison:
+    """Give a new comparison what only the stored one knows: where it came from, and how often."""
+    return msgspec.structs.replace(
+        new,
+        late=old.late,
+        duplicates=old.duplicates,
+        topic=old.topic,
+        partition=old.partition,
+        live_offset=old.live_offset,
+        shadow_offset=old.shadow_offset,
+    )
