@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "completion": "gnomon.cli.completion:completion",
     "config": "gnomon.cli.config:config",
     "query": "gnomon.cli.query:query",
+    "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -19,6 +19,9 @@ from gnomon.errors import NotEnoughDataError
 from gnomon.model import Role
 from gnomon.summary import RunSummary
 
+if TYPE_CHECKING:
+    from gnomon.capture import FormatChoice
+
 __all__ = ["compare", "gate"]
 
 GATE_FAILED = 1
@@ -29,7 +32,7 @@ class _Given(msgspec.Struct, frozen=True):
     live: tuple[str, ...]
     shadow: tuple[str, ...]
     control: tuple[str, ...]
-    fmt: str
+    fmt: FormatChoice
     db: Path | None
     rules: Path | None
     report: Path | None

@@ -37,7 +37,7 @@ def query(context: click.Context, sql: str, db: Path | None, as_json: bool, as_c
         raise click.UsageError("--json and --csv are two formats; choose one")
     from gnomon.store import run_query
 
-    text = click.get_text_stream("stdin").read() if sql == "-" else sql
+    text = sys.stdin.read() if sql == "-" else sql
     result = run_query(find_database(db, load(context, config).settings), text)
     if as_json:
         _print_json(result.columns, result.rows)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gnomon.cli.judging import judge, judging_options
 from gnomon.cli.options import FILE, config_option, load, read_rules, rules_option
 from gnomon.config import find_rules
 
@@ -42,3 +43,17 @@ def check(context: click.Context, file: Path | None, rules: Path | None, config:
 
 def _count(things: list[Any], name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+@rules.command()
+@judging_options
+@click.pass_context
+def test(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see judging
+    """Try rules on what has landed, and say what they would change; the database stays as it is.
+
+    \b
+    Examples:
+      $ gnomon rules test --rules rules.toml
+      $ gnomon rules test --db gnomon.duckdb --rules new.toml --service cart
+    """
+    judge(context, options, dry_run=True)

@@ -1,0 +1,178 @@
+"""`gnomon compare`: what it prints, where it lands, and how its gate ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gnomon.capture import NdjsonWriter
+from gnomon.summary import RunSummary
+from gnomon.testing import exchange, pair
+
+Run = Callable[..., Any]
+
+
+def test_findings_are_tables(run: Run, capture: Path) -> None:
+    """Outcomes, the rate with its interval, endpoints and fields that differ, with a request to look at."""
+    ended = run("compare", capture)
+    assert (ended.code, ended.err) == (0, "")
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert ["outcome", "shadow", "control"] in lines
+    assert ["match", "18", "20"] in lines
+    assert ["diff", "2", "0"] in lines
+    assert "Divergence rate: 10 % (95 %: " in ended.out
+    assert "2 divergences in 20 comparisons" in ended.out
+    assert "Endpoints that diverge" in ended.out
+    (field,) = [line for line in lines if "/body/price" in line]
+    assert field[2:] == [
+        "/body/price", "type_changed", "high", "2", "10", "%", "0", "%", "1.5", "->", '"1.5"', "r-0",
+    ]  # fmt: skip
+    assert "gnomon.duckdb: 40 new, 0 unchanged, 0 replaced" in ended.out
+
+
+def test_the_summary_as_json_is_the_published_shape(run: Run, capture: Path) -> None:
+    """`--json` prints one RunSummary and nothing else."""
+    ended = run("compare", capture, "--json", "--db", "x.duckdb")
+    summary = msgspec.json.decode(ended.out, type=RunSummary)
+    assert (summary.comparisons, summary.pairs, summary.divergences, summary.db) == (20, 20, 2, "x.duckdb")
+    assert Path("x.duckdb").exists()
+
+
+def test_the_same_capture_again_changes_nothing(run: Run, capture: Path) -> None:
+    """A second run lands nothing new, and says the same about itself."""
+    run("compare", capture)
+    again = run("compare", capture)
+    assert "0 new, 40 unchanged, 0 replaced" in again.out
+    assert "2 divergences in 20 comparisons" in again.out
+
+
+@pytest.mark.parametrize(("limit", "code"), [("0.05", 1), ("0.1", 0), ("0.2", 0), ("1", 0), ("0", 1)])
+def test_the_gate_fails_above_its_limit(run: Run, capture: Path, limit: str, code: int) -> None:
+    """A rate of 10 % is above 5 %, and not above 10 %."""
+    ended = run("compare", capture, "--json", "--fail-over", limit)
+    assert ended.code == code
+    assert json.loads(ended.out)["divergence_rate"] == pytest.approx(0.1)
+    assert ("gnomon: the gate failed: a divergence rate of 10 % is above" in ended.err) == (code == 1)
+
+
+@pytest.mark.parametrize("limit", ["1.5", "-0.1", "5%"])
+def test_a_limit_is_a_share(run: Run, capture: Path, limit: str) -> None:
+    """What is not between 0 and 1 is wrong use."""
+    assert run("compare", capture, "--fail-over", limit).code == 2
+
+
+def test_a_gate_without_a_pair_is_not_enough_data(run: Run) -> None:
+    """Live records alone cannot pass a gate; without a gate the run is done."""
+    with NdjsonWriter(Path("live.ndjson")) as writer:
+        writer.write(exchange(answer={"n": 1}))
+    ended = run("compare", "live.ndjson", "--fail-over", "0.5")
+    assert ended.code == 3
+    assert "gnomon: no pair could be compared" in ended.err
+    assert run("compare", "live.ndjson").code == 0
+
+
+def test_a_gate_over_bodies_nobody_can_compare_is_not_enough_data(run: Run) -> None:
+    """Pairs that are all incomparable have no divergence rate."""
+    headers = (("content-type", "application/json"), ("content-encoding", "gzip"))
+    with NdjsonWriter(Path("x.ndjson")) as writer:
+        for side in pair("r", b"not gzip", b"neither", headers=headers):
+            writer.write(side)
+    ended = run("compare", "x.ndjson", "--fail-over", "0.5")
+    assert ended.code == 3
+    assert "why bodies could not be compared" in ended.out
+    assert "Divergence rate: none, nothing could be compared" in ended.out
+
+
+def test_roles_can_be_in_files_of_their_own(run: Run) -> None:
+    """`--live`, `--shadow` and `--control` say what the records are, several files each."""
+    for name in ("live", "live2", "shadow", "control"):
+        with NdjsonWriter(Path(f"{name}.ndjson")) as writer:
+            for request in ("a",) if name != "live2" else ("b",):
+                writer.write(exchange(request, "live", {"n": name}))
+    ended = run(
+        "compare", "--json", "--live", "live.ndjson", "--live", "live2.ndjson", "--shadow", "shadow.ndjson",
+        "--control", "control.ndjson",
+    )  # fmt: skip
+    summary = msgspec.json.decode(ended.out, type=RunSummary)
+    assert (summary.records, summary.control_comparisons) == (4, 1)
+    assert (summary.outcomes.noise, summary.outcomes.shadow_missing) == (1, 1)
+
+
+def test_a_capture_can_come_from_stdin(run: Run, capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` reads standard input, once."""
+    stdin = io.TextIOWrapper(io.BytesIO(capture.read_bytes()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert "2 divergences in 20 comparisons" in run("compare", "-").out
+    assert "only once" in run("compare", "-", "--live", "-").err
+
+
+def test_without_a_capture_there_is_nothing_to_do(run: Run) -> None:
+    """Naming no file is wrong use, with the remedy."""
+    ended = run("compare")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "gnomon: no capture to read; name a FILE, or --live and --shadow; see 'gnomon compare --help'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["absent.ndjson"], "absent.ndjson"),
+        (["capture.ndjson", "--format", "pcap"], "'pcap' is not one of"),
+        (["capture.ndjson", "--rules", "absent.toml"], "absent.toml cannot be read: No such file or directory"),
+        (["capture.ndjson", "--config", "absent.toml"], "absent.toml cannot be read: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_read_is_named(run: Run, capture: Path, arguments: list[str], sentence: str) -> None:
+    """Unreadable input ends with 2 and one sentence, and no database is made."""
+    ended = run("compare", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert sentence in ended.err
+    assert ended.err.count("\n") == 1
+    assert not Path("gnomon.duckdb").exists()
+
+
+def test_broken_lines_are_counted_and_do_not_stop_the_run(run: Run, capture: Path) -> None:
+    """The summary says how many records were refused, and how to see why."""
+    with capture.open("ab") as stream:
+        stream.write(b"not JSON\n")
+    ended = run("compare", capture)
+    assert ended.code == 0
+    assert '61 records, 1 rejects (gnomon query "FROM rejects" says why)' in ended.out
+
+
+def test_a_report_is_written_beside(run: Run, capture: Path) -> None:
+    """`--report` writes an HTML file of this run, and the tables end with its name."""
+    ended = run("compare", capture, "--report", "out.html")
+    assert ended.out.endswith("Report: out.html\n")
+    assert Path("out.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+
+
+def test_rules_and_settings_hold(run: Run, capture: Path) -> None:
+    """Rules from ./rules.toml change the outcome; `db` from the settings is where it lands."""
+    Path("rules.toml").write_text('[[rule]]\npath = "/body/price"\nignore = true\n', encoding="utf-8")
+    Path("gnomon.toml").write_text('db = "set.duckdb"\n', encoding="utf-8")
+    summary = json.loads(run("compare", capture, "--json").out)
+    assert (summary["divergences"], summary["db"]) == (0, "set.duckdb")
+
+
+def test_a_random_key_is_said(run: Run, capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key there is a warning; without redaction there is none."""
+    monkeypatch.delenv("GNOMON_REDACT_KEY")
+    assert "random key" in run("compare", capture).err
+    monkeypatch.setenv("GNOMON_REDACT_ENABLED", "false")
+    assert run("compare", capture).err == ""
+
+
+def test_a_misspelt_variable_is_said(run: Run, capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown GNOMON_* variable is a warning on stderr, not an error."""
+    monkeypatch.setenv("GNOMON_REDCAT_KEY", "x")
+    ended = run("compare", capture, "--json")
+    assert ended.code == 0
+    assert "did you mean GNOMON_REDACT_KEY?" in ended.err
