@@ -248,9 +248,10 @@ VIEWS = (
         (Seen("/headers/allow", "changed"),),
     ),
     Finding(
-        "core.py bearer_auth cuts the prefix off; lstrip('Bearer ') took every leading B, e, a, r and space",
+        "core.py bearer_auth cuts the prefix off; lstrip('Bearer ') took leading B, e, a, r and spaces: `-7` against "
+        "`rare-7` on the wire, and hashes of the two in the store, because the member is called token",
         {"bearer-stripped": "GET /bearer"},
-        (Seen("/body/token", "changed", "-7", "rare-7"),),
+        (Seen("/body/token", "changed"),),
     ),
     Finding(
         "core.py bearer_auth refuses what is not a bearer token; any Authorization was good enough",
