@@ -149,10 +149,10 @@ def _read_part(data: bytes, content_type: str, *, options: BodyOptions) -> JsonV
 def _utf8(data: bytes, media_type: MediaType) -> bytes:
     """Bring JSON in another character set to the only one that JSON has (RFC 8259, section 8.1)."""
     charset = media_type.charset
-    if charset in {None, "utf-8", "ascii"}:
+    if charset is None or charset in {"utf_8", "ascii"}:
         return data
     try:
-        return data.decode(charset or "").encode()
+        return data.decode(charset).encode()
     except UnicodeError:
         raise Unreadable(f"not {charset}, which its content type says it is") from None
 

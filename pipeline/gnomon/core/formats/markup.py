@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from lxml import etree
 
+from gnomon.core.formats.media import decode_text
 from gnomon.core.json import Unreadable
 from gnomon.model import JsonValue
 
@@ -41,8 +42,9 @@ def read_xml(data: bytes, charset: str | None, max_depth: int) -> JsonValue:
         Unreadable: Not well-formed, too large once entities are counted, or nested deeper than `max_depth`, where
             an element counts for two levels.
     """
+    data, encoding = _in_utf8(data, charset)
     parser = etree.XMLParser(
-        encoding=charset,
+        encoding=encoding,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -68,10 +70,9 @@ def read_html(data: bytes, charset: str | None, max_depth: int) -> JsonValue:
     Raises:
         Unreadable: Nested deeper than `max_depth`, where an element counts for two levels.
     """
-    if charset is None and _is_utf8(data):
-        charset = "utf-8"
+    data, encoding = _in_utf8(data, charset or ("utf_8" if _is_utf8(data) else None))
     parser = etree.HTMLParser(
-        encoding=charset, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True, recover=True
+        encoding=encoding, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True, recover=True
     )
     root: _Node | None
     try:
@@ -82,6 +83,11 @@ def read_html(data: bytes, charset: str | None, max_depth: int) -> JsonValue:
         root = None
     # Text without any element, a lone comment say, is no tree
     return _document("html", {}, []) if root is None else _html_node(root, max_depth // 2)
+
+
+def _in_utf8(data: bytes, charset: str | None) -> tuple[bytes, str | None]:
+    """Bring text whose character set is known to the one that the parser always knows; else let it look inside."""
+    return (data, None) if charset is None else (decode_text(data, charset).encode(), "utf-8")
 
 
 def _is_utf8(data: bytes) -> bool:

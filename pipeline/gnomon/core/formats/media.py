@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import re
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 
 import msgspec
 
@@ -12,15 +13,16 @@ __all__ = ["MediaType", "decode_text", "known_charset", "parse_media_type"]
 _PARAMETER = re.compile(r";\s*([^\s=;\"]+)\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;]*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
-# Python knows codecs that are slow on purpose-made input (idna, punycode) or make lone surrogates (utf-7): only the
-# character sets of the WHATWG Encoding Standard, under Python's names for them.
+# Python knows codecs that are slow on purpose-made input (idna, punycode) or make lone surrogates (utf-7), and keeps
+# every name it was ever asked for: only these are, the character sets of the WHATWG Encoding Standard and their kin.
 _CHARSETS = frozenset(
-    {"ascii", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "koi8-r", "koi8-u"}
-    | {"mac-roman", "cp866", "cp874", "cp932", "cp949", "gb2312", "gbk", "gb18030", "big5", "big5hkscs", "tis-620"}
-    | {"shift_jis", "euc_jp", "euc_kr", "iso2022_jp"}
+    {"ascii", "utf_8", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be", "latin_1"}
+    | {"koi8_r", "koi8_u", "mac_roman", "cp866", "cp874", "cp932", "cp949", "gb2312", "gbk", "gb18030", "big5"}
+    | {"big5hkscs", "tis_620", "shift_jis", "euc_jp", "euc_kr", "iso2022_jp"}
     | {f"cp{page}" for page in range(1250, 1259)}
-    | {f"iso8859-{part}" for part in range(1, 17)}
+    | {f"iso8859_{part}" for part in range(2, 17)}
 )
+_LONGEST_CHARSET = 40
 
 
 class MediaType(msgspec.Struct, frozen=True):
@@ -37,6 +39,8 @@ class MediaType(msgspec.Struct, frozen=True):
 
 def parse_media_type(value: str) -> MediaType:
     """Parse a `content-type` or `content-disposition` value leniently; of types joined by commas the first counts."""
+    if ";" not in value and "," not in value:
+        return MediaType(value.strip().lower())
     name, semicolon, rest = value.partition(";")
     name = name.partition(",")[0].strip().lower()
     parameters: dict[str, str] = {}
@@ -50,16 +54,16 @@ def parse_media_type(value: str) -> MediaType:
 
 def known_charset(name: str) -> str | None:
     """Give Python's name of a character set, or None where it is unknown or not fit for hostile text."""
-    try:
-        known = codecs.lookup(name.strip().strip("\"'")).name
-    except (LookupError, ValueError):
+    if len(name) > _LONGEST_CHARSET:
         return None
+    normal = normalize_encoding(name.strip(" \"'")).lower()
+    known = aliases.get(normal, normal)
     return known if known in _CHARSETS else None
 
 
 def decode_text(data: bytes, charset: str | None) -> str:
     """Decode text without losing anything: in its character set, else UTF-8, else one character per byte."""
-    for name in (charset or "utf-8", "utf-8"):
+    for name in (charset or "utf_8", "utf_8"):
         try:
             return data.decode(name)
         except UnicodeDecodeError:

@@ -21,8 +21,9 @@ __all__ = ["MAX_PARTS", "read_multipart"]
 
 MAX_PARTS = 10_000
 
-_SILENT = logging.Logger("gnomon.multipart", logging.CRITICAL + 1)
-"""The parser logs a warning for what it refuses as well as raising; traffic does not write to our logs."""
+# The parser logs a warning for what it refuses as well as raising; traffic does not write to our logs
+_SILENT = logging.getLogger(f"{__name__}.parser")
+_SILENT.disabled = True
 
 
 class _Parts:

@@ -74,7 +74,8 @@ class Descriptors:
             ready = [file for file in waiting.values() if added.issuperset(file.dependency)]
             if not ready:
                 missing = sorted({name for file in waiting.values() for name in file.dependency} - added - set(waiting))
-                raise InputError(f"the descriptor set lacks {', '.join(missing) or 'an order'}", _REMEDY)
+                problem = f"lacks {', '.join(missing)}" if missing else "has files that import each other"
+                raise InputError(f"the descriptor set {problem}", _REMEDY)
             for file in ready:
                 try:
                     pool.Add(file)
