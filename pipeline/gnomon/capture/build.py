@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gnomon.capture.raw import EXCERPT_BYTES, Limits, RawRecord
-from gnomon.capture.source import Damaged
+from gnomon.capture.split import Damaged
 from gnomon.model import EPOCH, MAX_INSTANT_US, Body, ErrorKind, Exchange, Header, Place, Reject, Role
 
 __all__ = [

@@ -18,13 +18,14 @@ from typing import Final
 
 import msgspec
 
-from gnomon.capture.build import BadEntryError, Reading
+from gnomon.capture.build import Reading
 from gnomon.capture.detect import GOREPLAY_HEAD
 from gnomon.capture.http1 import parse_request, parse_response
-from gnomon.capture.raw import RawRecord
-from gnomon.capture.source import BrokenStreamError, ByteStream, Damaged, Splitter
+from gnomon.capture.raw import Limits, RawRecord
+from gnomon.capture.source import BrokenStreamError, ByteStream
+from gnomon.capture.split import Damaged, Splitter
 from gnomon.core.tags import read_tags
-from gnomon.model import MAX_INSTANT_US, Exchange, Reject, Role
+from gnomon.model import Exchange, Reject, Role
 
 __all__ = ["read_goreplay"]
 
@@ -59,46 +60,81 @@ class _Waiting(msgspec.Struct):
     responses: dict[bytes, _Part] = {}
 
 
+class _Window:
+    """Groups that wait, oldest first, within a number and an amount of bytes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._groups: OrderedDict[str, _Waiting] = OrderedDict()
+        self._held = 0
+
+    def get(self, part_id: str) -> _Waiting | None:
+        """Return the group of an id, if it waits here."""
+        return self._groups.get(part_id)
+
+    def put(self, part_id: str, group: _Waiting, grown: int) -> Iterator[_Waiting]:
+        """Add a group, or bytes to one; yields what has to go for it."""
+        self._groups[part_id] = group
+        group.size += grown
+        self._held += grown
+        limits = self._limits
+        while len(self._groups) > limits.pending or (self._held > limits.pending_bytes and len(self._groups) > 1):
+            yield self.take(next(iter(self._groups)))
+
+    def take(self, part_id: str) -> _Waiting:
+        """Remove and return the group of an id."""
+        group = self._groups.pop(part_id)
+        self._held -= group.size
+        return group
+
+    def rest(self) -> Iterator[_Waiting]:
+        """Yield all that is left."""
+        while self._groups:
+            yield self.take(next(iter(self._groups)))
+
+
 class _Pairing:
-    """Holds requests until their responses are there; gives them out in order, oldest first."""
+    """Holds requests until their responses are there; gives them out in order, oldest first.
+
+    Responses without a request wait apart, so that they never push out a request whose response is still to come.
+    """
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
-        self._held = 0
+        self._asked = _Window(reading.limits)
+        self._early = _Window(reading.limits)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def add(self, part: _Part) -> Iterator[RawRecord | Reject]:
         """Take one record; yields what has waited long enough."""
-        group = self._waiting.get(part.id)
-        taken = group is not None and (group.request if part.kind == b"1" else group.responses.get(part.kind))
-        if group is not None and taken:
-            del self._waiting[part.id]
-            self._held -= group.size
-            yield from self._settle(group)
-            group = None
-        if group is None:
-            group = self._waiting[part.id] = _Waiting()
         if part.kind == b"1":
-            group.request = part
-            group.nth = self._count(part.id)
-        else:
-            group.responses[part.kind] = part
-        group.size += len(part.payload)
-        self._held += len(part.payload)
-        limits = self._reading.limits
-        while len(self._waiting) > limits.pending or (self._held > limits.pending_bytes and len(self._waiting) > 1):
-            yield from self._oldest()
+            yield from self._add_request(part)
+            return
+        window = self._early if self._asked.get(part.id) is None else self._asked
+        group = window.get(part.id)
+        if group is not None and part.kind in group.responses:
+            yield from self._settle(window.take(part.id))
+            window, group = self._early, None
+        group = group or _Waiting()
+        group.responses[part.kind] = part
+        for gone in window.put(part.id, group, len(part.payload)):
+            yield from self._settle(gone)
 
     def rest(self) -> Iterator[RawRecord | Reject]:
         """Yield all that is left."""
-        while self._waiting:
-            yield from self._oldest()
+        for window in (self._asked, self._early):
+            for group in window.rest():
+                yield from self._settle(group)
 
-    def _oldest(self) -> Iterator[RawRecord | Reject]:
-        _, group = self._waiting.popitem(last=False)
-        self._held -= group.size
-        yield from self._settle(group)
+    def _add_request(self, part: _Part) -> Iterator[RawRecord | Reject]:
+        if self._asked.get(part.id) is not None:
+            yield from self._settle(self._asked.take(part.id))
+        group = _Waiting() if self._early.get(part.id) is None else self._early.take(part.id)
+        group.request = part
+        group.nth = self._count(part.id)
+        size, group.size = group.size, 0
+        for gone in self._asked.put(part.id, group, size + len(part.payload)):
+            yield from self._settle(gone)
 
     def _count(self, part_id: str) -> int:
         count = self._counts.pop(part_id, 0) + 1
@@ -153,7 +189,7 @@ def read_goreplay(stream: ByteStream, reading: Reading) -> Iterator[RawRecord | 
                         yield from pairing.add(part)
                 line += record.count(b"\n") + SEPARATOR.count(b"\n")
     except BrokenStreamError as broken:
-        broken_by = reading.reject(line, broken.reason, splitter.tail)
+        broken_by = reading.reject(line, broken.reason, broken.tail)
     yield from pairing.rest()
     if broken_by is not None:
         yield broken_by
@@ -184,8 +220,6 @@ def _exchange(request_part: _Part, part: _Part, role: Role | None, nth: int) -> 
     ended = part.started + (part.latency or 0)
     if replayed and part.latency is None:
         ended = -1
-    if started // 1000 > MAX_INSTANT_US:
-        raise BadEntryError("a time after the year 9999; GoReplay writes nanoseconds")
     return Exchange(
         request_id=tags.id or name,
         role=role or tags.role or "live",

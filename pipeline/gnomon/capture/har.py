@@ -33,7 +33,8 @@ from gnomon.capture.build import (
 )
 from gnomon.capture.jsonstream import JsonScanner
 from gnomon.capture.raw import RawRecord
-from gnomon.capture.source import BrokenStreamError, ByteStream, Damaged
+from gnomon.capture.source import BrokenStreamError, ByteStream
+from gnomon.capture.split import Damaged
 from gnomon.core.tags import read_tags
 from gnomon.errors import InputError
 from gnomon.model import Body, Exchange, Header, Reject, Request, Response, TransportError

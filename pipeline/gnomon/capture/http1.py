@@ -21,6 +21,9 @@ _STATUS: Final = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})(?: .*)?", re.DOTALL)
 _CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _BLANK: Final = re.compile(rb"\r?\n\r?\n")
 _SWITCHING: Final = 101
+MAX_INTERIM: Final = 16
+"""How many interim responses may come before the one that counts."""
+
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -66,18 +69,22 @@ def parse_response(data: bytes, method: str = "GET") -> Response:
     Raises:
         BadEntryError: It does not begin with a status line.
     """
-    while True:
-        message = _split(data)
-        line = _STATUS.fullmatch(message.first)
-        if line is None:
-            raise BadEntryError(f"not an HTTP/1 status line: {_shown(message.first)}")
-        status = int(line[1])
+    message, status = _status(data)
+    for _ in range(MAX_INTERIM):
         if not (100 <= status < 200 and status != _SWITCHING and message.rest.startswith(b"HTTP/")):
             break
-        data = message.rest
+        message, status = _status(message.rest)
     bodiless = method.upper() == "HEAD" or status in _BODILESS
     body, trailers = _body(message, bodiless=bodiless)
     return Response(status=status, headers=message.headers, body=body, trailers=trailers)
+
+
+def _status(data: bytes) -> tuple[_Message, int]:
+    message = _split(data)
+    line = _STATUS.fullmatch(message.first)
+    if line is None:
+        raise BadEntryError(f"not an HTTP/1 status line: {_shown(message.first)}")
+    return message, int(line[1])
 
 
 def _split(data: bytes) -> _Message:
@@ -88,16 +95,15 @@ def _split(data: bytes) -> _Message:
 
 
 def _header_lines(lines: list[bytes]) -> list[Header]:
-    headers: list[Header] = []
+    fields: list[list[bytes]] = []
     for line in lines:
-        if line[:1] in {b" ", b"\t"} and headers:
-            name, value = headers[-1]
-            headers[-1] = (name, f"{value} {_decode(line).strip()}")
+        if line[:1] in {b" ", b"\t"} and fields:
+            fields[-1].append(line.strip())
             continue
-        raw, colon, content = line.partition(b":")
-        if colon and raw.strip():
-            headers.append((_decode(raw).strip(), _decode(content).strip()))
-    return headers
+        name, colon, content = line.partition(b":")
+        if colon and name.strip():
+            fields.append([name.strip(), content.strip()])
+    return [(_decode(name), _decode(b" ".join(folded))) for name, *folded in fields]
 
 
 def _body(message: _Message, *, bodiless: bool) -> tuple[Body, list[Header]]:

@@ -13,7 +13,8 @@ from typing import Final, Literal
 import msgspec
 
 from gnomon.capture.raw import EXCERPT_BYTES
-from gnomon.capture.source import BrokenStreamError, ByteStream, Damaged, Splitter, too_long
+from gnomon.capture.source import BrokenStreamError, ByteStream
+from gnomon.capture.split import Damaged, read_lines, too_long
 
 __all__ = ["JsonScanner", "documents"]
 
@@ -202,16 +203,14 @@ def documents(stream: ByteStream, limit: int) -> Iterator[Piece]:
 
 
 def _lines(stream: ByteStream, limit: int) -> Iterator[Piece]:
-    splitter = Splitter(iter(stream), b"\n", limit)
     number = 0
     try:
-        for batch in splitter:
-            for line in [batch] if isinstance(batch, Damaged) else batch:
-                number += 1
-                if isinstance(line, Damaged) or (line and not line.isspace()):
-                    yield Piece(number, line)
+        for line in read_lines(iter(stream), limit):
+            number += 1
+            if isinstance(line, Damaged) or (line and not line.isspace()):
+                yield Piece(number, line)
     except BrokenStreamError as broken:
-        yield Piece(number + 1, Damaged(broken.reason, splitter.tail))
+        yield Piece(number + 1, Damaged(broken.reason, broken.tail))
 
 
 def _by_lines(head: bytes) -> bool:

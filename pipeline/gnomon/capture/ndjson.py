@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from gnomon.capture.build import BOM, Reading
 from gnomon.capture.raw import RawRecord
-from gnomon.capture.source import BrokenStreamError, ByteStream, Damaged, Splitter
+from gnomon.capture.source import BrokenStreamError, ByteStream
+from gnomon.capture.split import Damaged, read_lines
 from gnomon.model import Reject
 
 __all__ = ["read_ndjson"]
@@ -17,21 +18,15 @@ def read_ndjson(stream: ByteStream, reading: Reading) -> Iterator[RawRecord | Re
 
     Where compressed data breaks off, the lines before that point are delivered and one `Reject` says where it is.
     """
-    splitter = Splitter(iter(stream), b"\n", reading.limits.record)
     name, role = reading.name, reading.role
     number = 0
     try:
-        for batch in splitter:
-            if isinstance(batch, Damaged):
-                number += 1
-                yield reading.damaged(number, batch)
-                continue
-            if number == 0 and batch:
-                batch[0] = batch[0].removeprefix(BOM)
-            for line in batch:
-                number += 1
-                if line and not line.isspace():
-                    yield RawRecord(name, number, line, role)
+        for line in read_lines(iter(stream), reading.limits.record):
+            number += 1
+            if isinstance(line, Damaged):
+                yield reading.damaged(number, line)
+            elif line and not line.isspace():
+                yield RawRecord(name, number, line.removeprefix(BOM) if number == 1 else line, role)
     except BrokenStreamError as broken:
         reason = f"{broken.reason}; {number:,} lines before this one were read"
-        yield reading.reject(number + 1, reason, splitter.tail)
+        yield reading.reject(number + 1, reason, broken.tail)

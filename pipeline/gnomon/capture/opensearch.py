@@ -35,7 +35,8 @@ from gnomon.capture.build import (
 )
 from gnomon.capture.jsonstream import documents
 from gnomon.capture.raw import RawRecord
-from gnomon.capture.source import ByteStream, Damaged
+from gnomon.capture.source import ByteStream
+from gnomon.capture.split import Damaged
 from gnomon.core.tags import read_tags
 from gnomon.model import Body, Exchange, Header, Reject, Request, Response, Role, TransportError
 

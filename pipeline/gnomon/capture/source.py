@@ -1,7 +1,4 @@
-"""Opening captures: files and standard input, decompressed by what their first bytes say, cut into records.
-
-Everything here works on chunks and holds at most one record at a time.
-"""
+"""Opening captures: files and standard input, decompressed by what their first bytes say, in chunks."""
 
 from __future__ import annotations
 
@@ -12,35 +9,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Protocol, Self
 
-import msgspec
 import zstandard
 
-from gnomon.capture.raw import EXCERPT_BYTES
 from gnomon.errors import InputError
 
-__all__ = ["BrokenStreamError", "ByteStream", "Damaged", "Splitter"]
+__all__ = ["BrokenStreamError", "ByteStream"]
 
-CHUNK: Final = 1024 * 1024
+CHUNK: Final = 256 * 1024
 HEAD: Final = 64 * 1024
-PROGRESS_STEP: Final = 4 * CHUNK
+PROGRESS_STEP: Final = 4 * 1024 * 1024
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
 class BrokenStreamError(Exception):
-    """The bytes of a file end, or stop making sense, before the file does; all before that point were delivered."""
+    """Compressed bytes end, or stop making sense, before the file does; all before that point were delivered.
 
-    def __init__(self, reason: str) -> None:
+    `tail` is the beginning of the record that broke off.
+    """
+
+    def __init__(self, reason: str, tail: bytes = b"") -> None:
         self.reason = reason
+        self.tail = tail
         super().__init__(reason)
-
-
-class Damaged(msgspec.Struct, frozen=True, gc=False):
-    """A stretch of a capture that is no record: why, and its first bytes."""
-
-    reason: str
-    excerpt: bytes
 
 
 class ByteStream:
@@ -144,78 +136,6 @@ class ByteStream:
         if _is_zstd(first):
             return _expand(self._blocks(first), _Zstd)
         return self._blocks(first)
-
-
-class Splitter:
-    """Cuts chunks into records at a separator, in batches: one list per chunk, or one `Damaged` instead.
-
-    A record above `limit` bytes becomes `Damaged` and is skipped without being held; what follows the last
-    separator is a record if it is not empty. `tail` is the beginning of the record being read, for when the
-    stream breaks.
-    """
-
-    def __init__(self, chunks: Iterator[bytes], separator: bytes, limit: int) -> None:
-        self._chunks = chunks
-        self._separator = separator
-        self._limit = limit
-        self._pending = bytearray()
-        self._excerpt = b""
-        self._skipped = 0
-
-    @property
-    def tail(self) -> bytes:
-        """The first bytes of the record that is not complete yet."""
-        return self._excerpt or bytes(self._pending[:EXCERPT_BYTES])
-
-    def __iter__(self) -> Iterator[list[bytes] | Damaged]:
-        """Yield batches; passes on what the chunks raise."""
-        separator = self._separator
-        for chunk in self._chunks:
-            searched = max(0, len(self._pending) - len(separator) + 1)
-            self._pending += chunk
-            if self._pending.find(separator, searched) < 0:
-                self._bound()
-                continue
-            parts = bytes(self._pending).split(separator)
-            longest = len(self._pending)
-            self._pending = bytearray(parts.pop())
-            if self._skipped:
-                yield self._damaged(parts.pop(0))
-            if longest <= self._limit:
-                yield parts
-            else:
-                yield from self._each(parts)
-            self._bound()
-        if self._skipped:
-            yield self._damaged(bytes(self._pending))
-        elif self._pending:
-            yield from self._each([bytes(self._pending)])
-        self._pending = bytearray()
-
-    def _bound(self) -> None:
-        """Drop what is held of a record that is over the limit, but for a separator that may have begun."""
-        if len(self._pending) <= self._limit:
-            return
-        if not self._skipped:
-            self._excerpt = bytes(self._pending[:EXCERPT_BYTES])
-        keep = len(self._separator) - 1
-        self._skipped += len(self._pending) - keep
-        self._pending = self._pending[len(self._pending) - keep :]
-
-    def _damaged(self, rest: bytes) -> Damaged:
-        damaged = too_long(self._skipped + len(rest), self._limit, self._excerpt)
-        self._skipped = 0
-        self._excerpt = b""
-        return damaged
-
-    def _each(self, parts: list[bytes]) -> Iterator[list[bytes] | Damaged]:
-        for part in parts:
-            yield [part] if len(part) <= self._limit else too_long(len(part), self._limit, part)
-
-
-def too_long(size: int, limit: int, excerpt: bytes) -> Damaged:
-    """Return what a record of `size` bytes becomes when `limit` bytes are allowed."""
-    return Damaged(f"a record of {size:,} bytes; at most {limit:,} are read", excerpt[:EXCERPT_BYTES])
 
 
 def _open(path: str) -> BinaryIO:
