@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import orjson
 
 from gnomon.model import JsonValue
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "Unreadable", "depth", "dumps", "loads", "nesting"]
+__all__ = ["MAX_DEPTH", "MAX_DIGITS", "Unreadable", "depth", "dumps", "loads", "nesting", "same_number"]
 
 MAX_DEPTH = 200
 """How many containers may be nested in a document: what walks it afterwards may recurse."""
 
 MAX_DIGITS = 4300
 """The longest integer, in digits, that Python turns into text and back (its own guard against quadratic work)."""
+
+Number: TypeAlias = "int | float | Decimal"
+
+EXACT_BITS = 53
+"""Integers of up to this many bits are the same number as a float (IEEE 754 binary64)."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -77,6 +82,23 @@ def dumps(value: JsonValue) -> str:
         return orjson.dumps(value).decode()
     except TypeError:  # an integer beyond 64 bits, a Decimal, or more than 254 levels
         return _EXACT_ENCODER.encode(value).decode()
+
+
+def same_number(a: Number, b: Number) -> bool:
+    """Tell whether two numbers from `loads` were written as the same number: 1 and 1.0 are, 0.1 and 0.10 are.
+
+    A float stands for its shortest text here, not for the binary fraction behind it: 1e23 is the integer
+    10**23, though no float is.
+    """
+    if type(a) is type(b):
+        return a == b
+    if isinstance(a, float):
+        a, b = b, a
+    if not isinstance(b, float):
+        return a == b
+    if isinstance(a, int) and a.bit_length() <= EXACT_BITS:
+        return a == b
+    return a == Decimal(repr(b))
 
 
 def depth(value: JsonValue) -> int:
