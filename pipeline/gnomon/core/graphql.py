@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from urllib.parse import parse_qsl
 
 import orjson
 
+from gnomon.core.body import wire_bytes
+from gnomon.core.encoding import expand
+from gnomon.core.json import Unreadable
 from gnomon.model import Request
 
 __all__ = ["document_name", "operation_name"]
@@ -21,6 +22,7 @@ _TOKEN = re.compile(
 )
 _OPERATIONS = frozenset({"query", "mutation", "subscription"})
 _MAX_DOCUMENT = 256 * 1024
+_MAX_BODY = 4 * 2**20
 _MAX_NAMES = 8
 _MAX_FIELDS = 64
 
@@ -54,11 +56,10 @@ def _body_of(request: Request) -> bytes | None:
     body = request.body
     if body is None or body.truncated or not body.data:
         return None
-    if body.encoding == "text":
-        return body.data.encode("utf-8", "replace")
+    encoding = next((value for name, value in request.headers if name.lower() == "content-encoding"), "")
     try:
-        return base64.b64decode(body.data)
-    except (binascii.Error, ValueError):
+        return expand(wire_bytes(body), encoding, _MAX_BODY)
+    except Unreadable:
         return None
 
 

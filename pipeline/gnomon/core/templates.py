@@ -28,6 +28,7 @@ _INTEGERS = re.compile(r"(?<=/)-?[0-9]+(?![^/])")
 _UUIDS = re.compile(r"(?<=/)[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![^/])")
 _LIKE_VALUES = re.compile(r"[0-9A-Fa-f-]*|.*[{}].*", re.DOTALL)
 _CACHED = 4096
+_LONGEST_SEGMENT = 1024
 
 
 def collapse(path: str) -> str:
@@ -171,7 +172,7 @@ def _children(node: _Node, segment: str) -> Iterable[_Node]:
     literal = node.literal.get(segment)
     if literal is not None:
         yield literal
-    for _, _, pattern, child in node.partial:
+    for _, _, pattern, child in node.partial if len(segment) <= _LONGEST_SEGMENT else ():
         if pattern.fullmatch(segment):
             yield child
     if node.parameter is not None and segment:

@@ -1,0 +1,182 @@
+"""Redaction: what is stored or sent on holds no secret that could be found, and stays comparable.
+
+Three things are redacted: what goes by a secret's name (headers, cookies, query parameters, form fields, JSON members),
+what is shaped like a secret (tokens, credentials, keys, card numbers; see `core.secrets`), and what a `redact` rule
+names. In its place stands a keyed hash (`core.blind`), so equal values stay equal. Numbers are never touched except by
+a rule. Redacting twice changes nothing. What cannot be read where a rule redacts is withheld as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+import orjson
+
+from gnomon.core.blind import Blinder
+from gnomon.core.json import Unreadable, loads
+from gnomon.core.pointer import escape, unescape
+from gnomon.core.redact_body import hash_body, redact_body, redact_raw, redact_record
+from gnomon.core.redact_headers import redact_header, redact_headers, redact_target
+from gnomon.core.redact_json import Places, redact_json
+from gnomon.core.secret_names import is_secret_name
+from gnomon.core.secrets import may_hold_secret, replace_secrets
+from gnomon.model import Body, Difference, Exchange, Header, JsonValue, Request, Response, TransportError
+
+__all__ = ["Places", "Redactor", "RootedRules"]
+
+_HEADER_PARTS = frozenset({"headers", "trailers"})
+_MOST_PLACES = 64
+_ENCODING = "content-encoding"
+
+
+class RootedRules(Protocol):
+    """The rules of one endpoint, as far as redaction needs them (`core.rules.EndpointRules`)."""
+
+    @property
+    def root(self) -> Places:
+        """The place of the whole compared document."""
+
+
+class Redactor:
+    """Redacts exchanges, differences, request targets and the excerpts of rejects under one key.
+
+    Args:
+        key: The redaction key; the same one everywhere what is redacted is compared.
+        enabled: False leaves everything as it is.
+    """
+
+    def __init__(self, key: bytes, enabled: bool = True) -> None:  # noqa: FBT001, FBT002 - reads well: enabled=False
+        self.enabled = enabled
+        self._blinder = Blinder(key)
+
+    def exchange(self, exchange: Exchange, rules: RootedRules) -> Exchange:
+        """Redact a whole exchange; rules for headers, trailers and body hold for its request too."""
+        if not self.enabled:
+            return exchange
+        response, error = exchange.response, exchange.error
+        return msgspec.structs.replace(
+            exchange,
+            request=self._request(exchange.request, rules.root),
+            response=None if response is None else self._response(response, rules.root),
+            error=None if error is None else TransportError(error.kind, self.text(error.message)),
+            flags={name: self.text(value) for name, value in exchange.flags.items()},
+            synthetic=None if exchange.synthetic is None else self.text(exchange.synthetic),
+        )
+
+    def _request(self, request: Request, root: Places) -> Request:
+        headers, body = self._message(request.headers, request.body, root)
+        return Request(request.method, self.target(request.path), request.host, headers, body)
+
+    def _response(self, response: Response, root: Places) -> Response:
+        headers, body = self._message(response.headers, response.body, root)
+        trailers = redact_headers(response.trailers, root.child("trailers"), self._blinder)
+        return Response(response.status, headers, body, trailers)
+
+    def _message(self, headers: list[Header], body: Body | None, root: Places) -> tuple[list[Header], Body | None]:
+        redacted = redact_headers(headers, root.child("headers"), self._blinder)
+        if body is None:
+            return redacted, None
+        body, undone = redact_body(body, headers, root.child("body"), self._blinder)
+        if undone:
+            redacted = [header for header in redacted if header[0].lower() != _ENCODING]
+        return redacted, body
+
+    def difference(self, difference: Difference, rules: RootedRules) -> Difference:
+        """Redact a difference: its values by name, shape and rule, its paths and pattern by shape."""
+        if not self.enabled:
+            return difference
+        steps = [unescape(step) for step in difference.path.split("/")[1:]]
+        return msgspec.structs.replace(
+            difference,
+            path=self._pointer(difference.path),
+            shadow_path=None if difference.shadow_path is None else self._pointer(difference.shadow_path),
+            pattern=self._pointer(difference.pattern),
+            live_value=self._value(difference.live_value, steps, rules.root),
+            shadow_value=self._value(difference.shadow_value, self._shadow_steps(difference, steps), rules.root),
+        )
+
+    @staticmethod
+    def _shadow_steps(difference: Difference, steps: list[str]) -> list[str]:
+        """Return the steps to the shadow's value, live's where it has no place of its own."""
+        if difference.shadow_path is None:
+            return steps
+        return [unescape(step) for step in difference.shadow_path.split("/")[1:]]
+
+    def _value(self, text: str | None, steps: list[str], root: Places) -> str | None:
+        """Redact the JSON text of the value at a path."""
+        if text is None:
+            return None
+        try:
+            loads(text.encode("utf-8", "surrogatepass"))
+        except Unreadable:
+            return orjson.dumps(self._blinder.text(text)).decode()
+        places = _places(root, steps)
+        if len(steps) > 1 and steps[0] in _HEADER_PARTS and text.startswith('"') and not any(p.redact for p in places):
+            return self._header_value(text, steps)
+        secret = steps[:1] == ["body"] and _has_secret_name(steps)
+        for place in places:
+            text = redact_json(text, place, self._blinder, secret=secret)
+        return text
+
+    def _header_value(self, text: str, steps: list[str]) -> str:
+        """Redact a header's value; below `set-cookie` are attributes, a cookie's own value is not part of documents."""
+        value: str = orjson.loads(text)
+        name = steps[1] if len(steps) == 2 else ""
+        redacted = redact_header(name, value, self._blinder)
+        return text if redacted == value else orjson.dumps(redacted).decode()
+
+    def _pointer(self, pointer: str) -> str:
+        """Redact member names of a pointer or a pattern that are shaped like a secret."""
+        if not may_hold_secret(pointer):
+            return pointer
+        steps = [replace_secrets(unescape(step), self._blinder.text) for step in pointer.split("/")[1:]]
+        redacted = [
+            escape(step) if step != unescape(old) else old
+            for step, old in zip(steps, pointer.split("/")[1:], strict=True)
+        ]
+        return "".join(f"/{step}" for step in redacted)
+
+    def target(self, path: str) -> str:
+        """Redact a request path with its query."""
+        return redact_target(path, self._blinder) if self.enabled else path
+
+    def text(self, text: str) -> str:
+        """Redact what is shaped like a secret in a free text, such as an error's message."""
+        return redact_raw(text, self._blinder) if self.enabled else text
+
+    def excerpt(self, data: bytes) -> bytes:
+        """Redact the excerpt of a reject, which may be anything, as well as its raw text allows; bytes stay bytes."""
+        if not self.enabled:
+            return data
+        # One character per byte: whatever the text is, what is not redacted comes back as it was.
+        return redact_record(data.decode("latin-1"), self._blinder).encode("latin-1")
+
+    def hash_body(self, body: Body) -> str | None:
+        """Return the keyed hash of a body, or the body's own hash when redaction is off; see `core.redact_body`."""
+        return hash_body(body, self._blinder) if self.enabled else body.hash
+
+    def json(self, value: JsonValue) -> JsonValue:
+        """Return the mark of a JSON value, as a `redact = "hash"` rule would."""
+        return self._blinder.value(value, "hash") if self.enabled else value
+
+
+def _has_secret_name(steps: list[str]) -> bool:
+    """Tell whether the nearest member name of a path, array positions aside, is that of a secret."""
+    names = [step for step in steps[1:] if not step.isdigit()]
+    return bool(names) and is_secret_name(names[-1])
+
+
+def _places(root: Places, steps: list[str]) -> list[Places]:
+    """Return the places a path may stand for: digits are an array's position or an object's member."""
+    places = [root]
+    for step in steps:
+        reached: dict[int, Places] = {}
+        for place in places:
+            options = [place.child(step)]
+            if step.isdecimal() and step.isascii() and len(step) < 10:
+                options.append(place.item(int(step)))
+            for option in options:
+                reached.setdefault(id(option), option)
+        places = list(reached.values())[:_MOST_PLACES]
+    return places

@@ -1,0 +1,141 @@
+"""Redaction of headers, cookies and request targets: names stay, what they hold does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from gnomon.core.blind import Blinder
+from gnomon.core.redact_json import Places
+from gnomon.core.secret_names import is_secret_header, is_secret_name, replace_members
+from gnomon.core.secrets import may_hold_secret, replace_secrets
+from gnomon.model import Header
+
+__all__ = ["redact_fields", "redact_header", "redact_headers", "redact_target"]
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,31}\s+)(\S.*)", re.DOTALL)
+_CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization"})
+_URLS: Final = frozenset(
+    {"location", "content-location", "referer", ":path", "x-original-url", "x-forwarded-uri", "x-envoy-original-path"}
+)
+# A comma that begins another cookie; the one within `Expires=Wed, 21 Oct` does not.
+_NEXT_COOKIE: Final = re.compile(r"(,\s*(?=[^;,=\s]+=)|\n)")
+_ATTRIBUTES: Final = frozenset(
+    {"expires", "max-age", "domain", "path", "secure", "httponly", "samesite", "priority", "partitioned", "version"}
+)
+_USER_INFO: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*+://)([^/?#@]*+)@")
+# Characters of a mark and of ordinary paths and queries that need no encoding.
+_PATH_SAFE: Final = "!$&'()*+,:=@~"
+_QUERY_SAFE: Final = "!$'()*,/:@~?{}[]"
+
+
+def redact_headers(headers: Sequence[Header], place: Places, blinder: Blinder) -> list[Header]:
+    """Redact all headers (or trailers); `place` is that of `headers` in the compared document."""
+    ruled = not place.dead
+    values = "\n".join([value for _, value in headers])
+    scan = may_hold_secret(values)
+    redacted = []
+    for name, value in headers:
+        how = place.child(name.lower()).redact if ruled else None
+        if how is not None:
+            redacted.append((name, str(blinder.value(value, how))))
+        elif scan or is_secret_header(name):
+            redacted.append((name, redact_header(name, value, blinder)))
+        else:
+            redacted.append((name, value))
+    return redacted
+
+
+def redact_header(name: str, value: str, blinder: Blinder) -> str:
+    """Redact the value of one header by its name, in any case, and by what is in it."""
+    lower = name.lower()
+    if lower == "cookie":
+        return ";".join(_cookie(pair, blinder) for pair in value.split(";"))
+    if lower == "set-cookie":
+        parts = _NEXT_COOKIE.split(value)
+        return "".join(part if index % 2 else _set_cookie(part, blinder) for index, part in enumerate(parts))
+    if lower in _CREDENTIALS:
+        scheme = _SCHEME.fullmatch(value)
+        return scheme[1] + blinder.text(scheme[2]) if scheme else blinder.text(value)
+    if is_secret_header(lower):
+        return blinder.text(value)
+    value = replace_secrets(value, blinder.text)
+    return redact_target(value, blinder) if lower in _URLS and "?" in value else value
+
+
+def _cookie(pair: str, blinder: Blinder) -> str:
+    """Redact the value of `name=value`; what has no name is a value (RFC 6265, section 5.2)."""
+    name, equals, value = pair.partition("=")
+    if not equals:
+        name, value = "", pair
+    stripped = value.strip()
+    padding = value[: len(value) - len(value.lstrip())]
+    return f"{name}{equals}{padding}{blinder.text(stripped)}" if stripped else pair
+
+
+def _set_cookie(cookie: str, blinder: Blinder) -> str:
+    pair, *attributes = cookie.split(";")
+    kept = [
+        attribute if attribute.partition("=")[0].strip().lower() in _ATTRIBUTES else _cookie(attribute, blinder)
+        for attribute in attributes
+    ]
+    return ";".join([_cookie(pair, blinder), *kept])
+
+
+def redact_target(target: str, blinder: Blinder) -> str:
+    """Redact a request target or a URL: user information, secret-named parameters, and secrets anywhere in it."""
+    path, question, query = target.partition("?")
+    user_info = _USER_INFO.match(path) if "@" in path else None
+    if user_info is not None:
+        path = f"{user_info[1]}{blinder.text(user_info[2])}@{path[user_info.end() :]}"
+    if "%" in path or may_hold_secret(path):
+        path = "/".join(_segment(segment, blinder) for segment in replace_secrets(path, blinder.text).split("/"))
+    if not question:
+        return path
+    query, hash_sign, fragment = query.partition("#")
+    fragment = redact_fields(fragment, blinder) if "=" in fragment else fragment
+    return f"{path}?{redact_fields(query, blinder)}{hash_sign}{fragment}"
+
+
+def _segment(segment: str, blinder: Blinder) -> str:
+    if "%" not in segment:
+        return segment
+    text = unquote(segment)
+    redacted = replace_secrets(text, blinder.text)
+    return segment if redacted == text else quote(redacted, safe=_PATH_SAFE, errors="replace")
+
+
+def redact_fields(fields: str, blinder: Blinder, place: Places | None = None) -> str:
+    """Redact the values of `a=1&b=2`, of a query or of a form; `place` is that of the form in the compared document."""
+    ruled = place is not None and not place.dead
+    if not ruled and "=" not in fields and not may_hold_secret(fields):
+        return fields
+    seen: dict[str, int] = {}
+    pairs = []
+    for pair in fields.split("&"):
+        name, equals, value = pair.partition("=")
+        plain = unquote_plus(name)
+        here = None
+        if ruled and place is not None:
+            index = seen[plain] = seen.get(plain, -1) + 1
+            here = place.child(plain).item(index).redact
+        if here is not None:
+            pairs.append(f"{name}={blinder.value(unquote_plus(value), here)}")
+        elif is_secret_name(plain) and value:
+            pairs.append(f"{name}={blinder.text(unquote_plus(value))}")
+        elif equals:
+            pairs.append(f"{name}={_field(value, blinder)}")
+        else:
+            pairs.append(_field(name, blinder))
+    return "&".join(pairs)
+
+
+def _field(value: str, blinder: Blinder) -> str:
+    """Redact what is shaped like a secret in an encoded value, which may hold JSON; else leave it as it was."""
+    text = unquote_plus(value) if "%" in value or "+" in value else value
+    if not may_hold_secret(text):
+        return value
+    redacted = replace_members(replace_secrets(text, blinder.text), blinder.text)
+    return value if redacted == text else quote_plus(redacted, safe=_QUERY_SAFE, errors="replace")
