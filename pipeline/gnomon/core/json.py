@@ -35,8 +35,9 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 # Digits and points become 0, so that a long number of any kind is one run of zeros.
 _DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
-_LONG_RUN = b"0" * 17
-_LONG_MANTISSA = b"0" * 16 + b"e"
+# Fifteen significant digits always fit a double; sixteen with a point, or before an exponent, may not.
+_SIXTEEN_DIGITS = b"0" * 16
+_SEVENTEEN_DIGITS = b"0" * 17
 _TINY = b"0e-000"
 
 
@@ -63,11 +64,11 @@ def loads(data: bytes, max_depth: int = MAX_DEPTH) -> JsonValue:
             more than `MAX_DIGITS` digits.
     """
     data = data.removeprefix(BOM)
-    shape = data.translate(_DIGITS)
-    exact = _LONG_RUN in shape or _TINY in shape or _LONG_MANTISSA in shape
-    value = _loads_exact(data) if exact else _loads_fast(data)
-    # So many opening brackets are cheap to count and rare; most documents need no closer look
-    if data.count(b"[") + data.count(b"{") > max_depth and depth(value) > max_depth:
+    # One pass over the text says whether it may hold a number for the exact path, and how many brackets open in it
+    shape = data.translate(_DIGITS, b"[{")
+    long = _SIXTEEN_DIGITS in shape and (_SEVENTEEN_DIGITS in shape or _SIXTEEN_DIGITS + b"e" in shape)
+    value = _loads_exact(data) if long or _TINY in shape else _loads_fast(data)
+    if len(data) - len(shape) > max_depth and depth(value) > max_depth:
         raise Unreadable(f"nested deeper than {max_depth} levels")
     return value
 

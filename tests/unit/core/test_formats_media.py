@@ -20,6 +20,7 @@ from gnomon.core.formats.media import decode_text, known_charset, parse_media_ty
         ("a/b, c/d", "a/b", {}),
         ('form-data; name="a"; filename="b.txt"', "form-data", {"name": "a", "filename": "b.txt"}),
         ("a/b; =; ;;x", "a/b", {}),
+        ("a/b; x=1" + ";" * 10_000 + "y=2", "a/b", {"x": "1"}),
     ],
 )
 def test_a_media_type_and_its_parameters(value: str, name: str, parameters: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import lru_cache
 
 import msgspec
 
@@ -23,6 +24,7 @@ _CHARSETS = frozenset(
     | {f"iso8859_{part}" for part in range(2, 17)}
 )
 _LONGEST_CHARSET = 40
+_LONGEST_READ = 4096
 
 
 class MediaType(msgspec.Struct, frozen=True):
@@ -41,6 +43,11 @@ def parse_media_type(value: str) -> MediaType:
     """Parse a `content-type` or `content-disposition` value leniently; of types joined by commas the first counts."""
     if ";" not in value and "," not in value:
         return MediaType(value.strip().lower())
+    return _parse_remembered(value) if len(value) <= _LONGEST_REMEMBERED else _parse(value)
+
+
+def _parse(value: str) -> MediaType:
+    value = value[:_LONGEST_READ]  # a pattern on hostile text takes more than linear time
     name, semicolon, rest = value.partition(";")
     name = name.partition(",")[0].strip().lower()
     parameters: dict[str, str] = {}
@@ -50,6 +57,11 @@ def parse_media_type(value: str) -> MediaType:
             text = _ESCAPE.sub(r"\1", text[1:-1])
         parameters.setdefault(match[1].lower(), text)
     return MediaType(name, parameters)
+
+
+# A service sends the same few over and over
+_LONGEST_REMEMBERED = 100
+_parse_remembered = lru_cache(maxsize=256)(_parse)
 
 
 def known_charset(name: str) -> str | None:
