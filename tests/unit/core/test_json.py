@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.core.json import Unreadable, depth, dumps, loads, nesting
+from gnomon.core.json import Unreadable, depth, dumps, loads, nesting, same_number
 from gnomon.model import JsonValue
 
 exact_decimals = st.decimals(allow_nan=False, allow_infinity=False).filter(lambda number: number.adjusted() < 10**17)
@@ -151,3 +152,26 @@ def test_any_bytes_are_a_document_or_unreadable(data: bytes) -> None:
 def test_nesting_of_the_text_is_the_depth_of_the_document(document: JsonValue) -> None:
     """Two ways to measure, before and after parsing, agree."""
     assert nesting(dumps(document).encode()) == depth(document)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("1", "1.0", True),
+        ("0", "-0.0", True),
+        ("0.1", "0.10", True),
+        ("1e23", "1" + "0" * 23, True),
+        ("1e400", "1" + "0" * 400, True),
+        ("9007199254740993", "9007199254740992.0", False),
+        ("18446744073709551616", "1.8446744073709552e19", False),
+        ("0.1", "0.1000000000000000055511151231257827021181583404541015625", False),
+        ("1e-400", "0", False),
+        ("1", "2", False),
+    ],
+)
+def test_numbers_are_the_same_when_they_were_written_the_same(one: str, other: str, same: bool) -> None:
+    """By value, not by the nearest double; and the same both ways round."""
+    a: Any = loads(one.encode())
+    b: Any = loads(other.encode())
+    assert same_number(a, b) is same
+    assert same_number(b, a) is same
