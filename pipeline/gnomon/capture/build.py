@@ -163,7 +163,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def header_list(value: object) -> list[Header]:
-    """Read headers as a list of `{name, value}` (or `{key, value}`), of pairs, or as one object.
+    """Read headers as a list of `{name, value}`, of pairs, or as one object.
 
     HTTP/2 pseudo-headers stay in. What is neither is left out.
     """
@@ -175,7 +175,7 @@ def header_list(value: object) -> list[Header]:
     elif isinstance(value, list):
         for item in value:
             if isinstance(item, dict):
-                _add(headers, item.get("name", item.get("key")), item.get("value", ""))
+                _add(headers, item.get("name"), item.get("value", ""))
             elif isinstance(item, list) and len(item) == 2:
                 _add(headers, item[0], item[1])
     return headers
@@ -185,6 +185,9 @@ def _add(headers: list[Header], name: object, value: object) -> None:
     if not isinstance(name, str):
         return
     if isinstance(value, str):
+        if name.isascii() and value.isascii():
+            headers.append((name, value))
+            return
         headers.append((clean(name), clean(value)))
     elif isinstance(value, int | float):
         headers.append((clean(name), json.dumps(value)))

@@ -24,7 +24,6 @@ from gnomon.capture.build import (
     content_length,
     date_us,
     decode_base64,
-    header_list,
     instant_us,
     parse_json,
 )
@@ -162,17 +161,17 @@ def _take_headers(message: _Message, value: dict[str, Any]) -> None:
 
 def _headers(value: object) -> list[Header]:
     """Read `[{key, value | raw_value}]`; raw values are base64 of any bytes."""
-    if not isinstance(value, list):
-        return []
-    readable = []
-    for item in value:
-        if isinstance(item, dict):
-            raw = _get(item, "raw_value")
-            if isinstance(raw, str) and raw and not item.get("value"):
-                readable.append({"key": item.get("key"), "value": decode_base64(raw).decode("utf-8", "replace")})
-            else:
-                readable.append(item)
-    return header_list(readable)
+    headers: list[Header] = []
+    for item in value if isinstance(value, list) else ():
+        if not isinstance(item, dict):
+            continue
+        name, content = item.get("key"), item.get("value")
+        raw = item.get("raw_value") or item.get("rawValue")
+        if isinstance(raw, str) and not content:
+            content = decode_base64(raw).decode("utf-8", "replace")
+        if isinstance(name, str) and name:
+            headers.append((clean(name), clean(content) if isinstance(content, str) else ""))
+    return headers
 
 
 def _take_chunk(message: _Message, body: object) -> None:

@@ -7,7 +7,7 @@ broken entry in a million, still gives all the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, Literal
 
 import msgspec
@@ -18,7 +18,15 @@ from gnomon.capture.split import Damaged, read_lines, too_long
 
 __all__ = ["JsonScanner", "documents"]
 
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]|"', re.DOTALL)
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_FLAT: Final = rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+"
+_TOKEN: Final = re.compile(_STRING + rb'|[{}\[\]]|"', re.DOTALL)
+_LEAF: Final = rb"\{" + _FLAT + rb"\}|\[" + _FLAT + rb"\]"
+# To the next bracket that matters: strings, scalars and whole innermost objects and arrays are run over.
+_TO_BRACKET: Final = re.compile(
+    rb'(?:[^"{}\[\]]++|' + _STRING + rb"|" + _LEAF + rb")*+[{}\[\]]",
+    re.DOTALL,
+)
 _QUOTE: Final = ord('"')
 _OPENING: Final = frozenset(b"{[")
 _BETWEEN: Final = b" \t\r\n,[]\xef\xbb\xbf"
@@ -71,6 +79,32 @@ class JsonScanner:
         return self._buffer[self._start :][:EXCERPT_BYTES] if self._start >= 0 else b""
 
     def _scan(self) -> Iterator[bytes | Damaged]:
+        reading = True
+        while reading:
+            if self._start >= 0 or self._skipped:
+                end = self._inside()
+                if end:
+                    yield from self._close(end)
+                    continue
+            reading = yield from self._tokens()
+
+    def _inside(self) -> int:
+        """Count brackets to the end of the document; return where it ends, 0 if that is not in the buffer yet."""
+        buffer, at, depth = self._buffer, self._scanned, self._depth
+        last = (self._base or 0) + 1
+        while found := _TO_BRACKET.match(buffer, at):
+            at = found.end()
+            if buffer[at - 1] in _OPENING:
+                depth += 1
+            elif depth > last:
+                depth -= 1
+            else:
+                break
+        self._scanned, self._depth = at, depth
+        return at if found else 0
+
+    def _tokens(self) -> Generator[bytes | Damaged, None, bool]:
+        """Go on token by token, to the beginning of a document (True) or as far as the buffer goes (False)."""
         buffer = self._buffer
         for token in _TOKEN.finditer(buffer, self._scanned):
             at, end = token.span()
@@ -78,14 +112,18 @@ class JsonScanner:
             if byte == _QUOTE:
                 if end - at == 1:
                     self._scanned = at
-                    return
+                    return False
                 if self._base is None and 0 < self._depth <= _ENTRIES_DEPTH:
                     self._keys[self._depth] = buffer[at:end]
             elif byte in _OPENING:
                 yield from self._open(at, byte)
+                if self._start >= 0:
+                    self._scanned = end
+                    return True
             else:
                 yield from self._close(end)
         self._scanned = len(buffer)
+        return False
 
     def _open(self, at: int, byte: int) -> Iterator[Damaged]:
         if self._depth == self._base and self._start < 0 and not self._skipped:

@@ -22,7 +22,7 @@ def pairs(*headers: tuple[str, str]) -> list[dict[str, str]]:
     return [{"key": name, "value": value, "raw_value": ""} for name, value in headers]
 
 
-def tap(request_id: str = "r1", role: str = "", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - parts of a tap
+def tap(request_id: str = "r1", role: str = "", **changes: Any) -> dict[str, Any]:
     """Return a buffered trace; `request_` and `response_` names change those messages."""
     trace: dict[str, Any] = {
         "request": {

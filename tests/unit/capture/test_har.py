@@ -15,7 +15,7 @@ from gnomon.model import Body, Exchange, Reject
 Read = Callable[..., list[Exchange | Reject]]
 
 
-def entry(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any part of an entry
+def entry(**changes: Any) -> dict[str, Any]:
     """Return a whole entry; `request_` and `response_` names change those objects."""
     made: dict[str, Any] = {
         "startedDateTime": "2026-03-01T10:00:00.250+01:00",

@@ -19,7 +19,7 @@ def coded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def message(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any member of a message
+def message(**changes: Any) -> dict[str, Any]:
     """Return a response of a tuple; members that are None are left out."""
     made = {
         "HTTP-Version": {"keepAliveDefault": True},
@@ -33,7 +33,7 @@ def message(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any member of a
     return {name: value for name, value in made.items() if value is not None}
 
 
-def tuple_of(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any member of a tuple
+def tuple_of(**changes: Any) -> dict[str, Any]:
     """Return a whole tuple."""
     asked = {
         "Request-URI": "/_search?q=1",
