@@ -70,6 +70,7 @@ class Browser:
                 "--disable-component-update",
                 "--disable-default-apps",
                 "--disable-extensions",
+                "--disable-features=NetworkTimeServiceQuerying",  # the browser's own clock, not the page
                 "--disable-sync",
                 "--no-first-run",
                 f"--user-data-dir={profile}",
