@@ -174,5 +174,6 @@ def _tables(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:
 
 def _value(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
     """The first column of the first row, None without one."""
-    row = connection.execute(sql).fetchone()
-    return row[0] if row else None
+    # All rows are fetched: a result that was not read to its end bars other work on the connection.
+    rows = connection.execute(sql).fetchall()
+    return rows[0][0] if rows else None

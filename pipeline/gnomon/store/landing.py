@@ -128,8 +128,7 @@ def merge(
     """
     attach(connection, target, "target")
     with translated(target):
-        row = connection.execute("SELECT min(started_at), max(started_at) FROM stage.comparisons").fetchone()
-        earliest, latest = row if row and row[0] is not None else (EPOCH, EPOCH)
+        [(earliest, latest)] = connection.execute(_RANGE, [EPOCH, EPOCH]).fetchall()
         variables = {
             "horizon_us": horizon // timedelta(microseconds=1),
             "landed_at": now,
@@ -141,11 +140,13 @@ def merge(
             connection.execute(f"SET VARIABLE {name} = ?", [bound])
         for statement in connection.extract_statements(script("merge.sql")):
             connection.execute(statement)
-        counts = connection.execute(_COUNTS).fetchone() or (0, 0, 0)
+        [counts] = connection.execute(_COUNTS).fetchall()
         connection.execute("CHECKPOINT target")
         connection.execute("DETACH target")
     return Landed(*counts)
 
+
+_RANGE = "SELECT coalesce(min(started_at), ?), coalesce(max(started_at), ?) FROM stage.comparisons"
 
 _COUNTS = """
 SELECT

@@ -68,12 +68,13 @@ DELETE FROM target.comparisons WHERE rowid IN (SELECT d.landed FROM doomed AS d)
 DELETE FROM target.differences AS t USING doomed AS d
 WHERE t.request_id = d.request_id AND t.target = d.target AND t.role = d.role AND t.started_at = d.started_at;
 
--- Evidence of what gave way goes with it; the live record stays while another comparison of its request does.
+-- Evidence of what gave way goes with it; the live record stays while another comparison needs it.
 DELETE FROM target.exchanges AS t USING doomed AS d
 WHERE NOT getvariable('keep_evidence') AND t.request_id = d.request_id
     AND abs(epoch_us(t.started_at) - epoch_us(d.started_at)) < getvariable('horizon_us')
     AND ((t.role = d.role AND t.target = d.target) OR (t.role = 'live' AND NOT EXISTS (
-        SELECT 1 FROM target.comparisons AS c WHERE c.request_id = d.request_id AND c.started_at = d.started_at)));
+        SELECT 1 FROM target.comparisons AS c
+        WHERE c.request_id = d.request_id AND c.started_at = d.started_at AND c.outcome NOT IN ('match', 'noise'))));
 
 CREATE TEMP TABLE written_exchanges AS
 SELECT e.* FROM stage.exchanges AS e

@@ -90,8 +90,8 @@ class Store:
     def rules(self, version: str) -> str | None:
         """The text of a rule set by its version; None when this database never saw it."""
         with translated(self.path):
-            row = self._connection.execute("SELECT rules FROM rule_versions WHERE version = ?", [version]).fetchone()
-        return None if row is None else str(row[0])
+            rows = self._connection.execute("SELECT rules FROM rule_versions WHERE version = ?", [version]).fetchall()
+        return str(rows[0][0]) if rows else None
 
     def judged(self, selection: Selection | None = None) -> Iterator[list[JudgedRequest]]:
         """Batches of what was judged, by request id and time; synthetic traffic is included unless told otherwise.

@@ -150,10 +150,10 @@ class StagedRun:
         """Stage the row of `runs`, as if all were new; the number of staged comparisons."""
         totals = Statistics(self._connection).totals(EVERYTHING)
         staged = totals.comparisons + totals.control_comparisons
-        row = self._connection.execute("SELECT count(*) FROM rejects").fetchone()
+        [(rejects,)] = self._connection.execute("SELECT count(*) FROM rejects").fetchall()
         values = {
             **msgspec.structs.asdict(record),
-            "rejects": row[0] if row else 0,
+            "rejects": rejects,
             "comparisons": totals.comparisons,
             "pairs": totals.pairs,
             "divergences": totals.divergences,

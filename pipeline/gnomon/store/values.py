@@ -28,15 +28,17 @@ def json_value(value: object, depth: int = 0) -> JsonValue:
 
     Lists, structs and maps become arrays and objects; bytes become base64; intervals become seconds; a decimal
     becomes an integer where it is whole, else the nearest double; NaN and infinities, which JSON lacks, become
-    null; whatever else there is becomes its text.
+    null; whatever else there is becomes its text. What is nested deeper than `MAX_DEPTH` becomes `...`.
     """
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, (float, Decimal)):
         return _number(value)
-    if isinstance(value, Mapping) and depth < MAX_DEPTH:
+    if depth >= MAX_DEPTH:
+        return "..."
+    if isinstance(value, Mapping):
         return {str(json_value(name, depth + 1)): json_value(item, depth + 1) for name, item in value.items()}
-    if isinstance(value, (list, tuple)) and depth < MAX_DEPTH:
+    if isinstance(value, (list, tuple)):
         return [json_value(item, depth + 1) for item in value]
     return _text(value)
 

@@ -71,7 +71,7 @@ CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'excl
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
-        control.diverged AND s.outcome = 'match' AS control_only
+        CASE WHEN control.diverged IS NOT NULL THEN control.diverged AND s.outcome = 'match' END AS control_only
     FROM selected AS s
     LEFT JOIN control ON control.request_id = s.request_id AND control.started_at = s.started_at
     WHERE s.role = 'shadow';
