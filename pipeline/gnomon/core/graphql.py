@@ -15,10 +15,11 @@ from gnomon.model import Request
 __all__ = ["document_name", "operation_name"]
 
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,254}", re.ASCII)
+# A string that does not end is taken to where it breaks: nothing is looked at twice.
 _TOKEN = re.compile(
-    r'#[^\n\r]*+|"""(?:[^"\\]++|\\.|"(?!""))*+(?:"""|\Z)|"(?:[^"\\\n\r]++|\\.)*+(?:"|$)'
+    r'#[^\n\r]*+|"""(?:[^"\\]++|\\.|"(?!""))*+(?:""")?|"(?:[^"\\\n\r]++|\\.)*+"?'
     r"|[_A-Za-z][_0-9A-Za-z]*+|[{}()\[\]]",
-    re.ASCII | re.DOTALL | re.MULTILINE,
+    re.ASCII | re.DOTALL,
 )
 _OPERATIONS = frozenset({"query", "mutation", "subscription"})
 _MAX_DOCUMENT = 256 * 1024
