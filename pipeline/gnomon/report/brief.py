@@ -14,6 +14,10 @@ INLINE = 72
 """Characters up to which a container is written out."""
 
 
+NESTED = 3
+"""Levels below a container that is written out."""
+
+
 def brief(value: JsonValue) -> str:
     """Write a value on one line: a scalar in full, a container in full if it is small, else its size."""
     if not isinstance(value, dict | list):
@@ -32,23 +36,25 @@ def fits(value: JsonValue) -> bool:
 
 
 def scalar(value: object) -> str:
-    """Write a scalar, or an empty container, as JSON text; a `Decimal` is the number it is."""
+    """Write a scalar as JSON text; a `Decimal` is the number it is."""
     return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
-def _inline(value: dict[str, JsonValue] | list[JsonValue]) -> str | None:
-    """A small container of scalars (or of empty containers) on one line; None where it does not fit."""
-    children = list(value.values() if isinstance(value, dict) else value) if len(value) <= INLINE // 4 else None
-    if children is None or not all(_is_short(child) for child in children):
+def _inline(value: JsonValue, depth: int = 0) -> str | None:
+    """A small value on one line; None where it does not fit, or is nested deeper than `NESTED`."""
+    if isinstance(value, str):
+        return scalar(value) if len(value) <= INLINE else None
+    if not isinstance(value, dict | list):
+        return scalar(value)
+    if len(value) > INLINE // 4 or depth > NESTED:
         return None
-    parts = [scalar(child) for child in children]
-    if isinstance(value, dict):
-        parts = [f"{scalar(name[: INLINE + 1])}: {part}" for name, part in zip(value, parts, strict=True)]
+    parts = []
+    for name, child in value.items() if isinstance(value, dict) else ((None, child) for child in value):
+        part = _inline(child, depth + 1)
+        if part is None:
+            return None
+        parts.append(part if name is None else f"{scalar(name[: INLINE + 1])}: {part}")
     text = ", ".join(parts)
     if len(text) > INLINE:
         return None
     return f"{{{text}}}" if isinstance(value, dict) else f"[{text}]"
-
-
-def _is_short(value: JsonValue) -> bool:
-    return len(value) <= INLINE if isinstance(value, str) else not (isinstance(value, dict | list) and value)
