@@ -29,8 +29,8 @@ demo: $(STAMP)  ## the whole system on this machine (comes with the stream)
 test: $(STAMP)  ## every test, with coverage
 	$(BIN)/python -m pytest --cov
 
-test-fast: $(STAMP)  ## the tests that need neither broker, browser nor other programs
-	$(BIN)/python -m pytest -m "not kafka and not browser and not integration"
+test-fast: $(STAMP)  ## the tests that need no broker, without coverage
+	$(BIN)/python -m pytest -m "not kafka"
 
 lint: $(STAMP)  ## style, types, layers, and whether generated files are fresh
 	$(BIN)/ruff check
