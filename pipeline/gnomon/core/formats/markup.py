@@ -138,33 +138,41 @@ def _xml_node(node: _Node, levels: int, *, preserve: bool) -> JsonValue:
     return _document(str(node.tag), attributes, children)
 
 
-def _html_node(node: _Node, levels: int) -> JsonValue:
+def _html_node(node: _Node, levels: int, *, after_text: bool = False, before_text: bool = False) -> JsonValue:
+    """Build a node; the flags say whether a line of text goes on right before it and right after it."""
     if not levels:
         raise Unreadable("elements nested too deep")
     tag = str(node.tag)
+    inline = tag in _INLINE
+    after_text, before_text = inline and after_text, inline and before_text
     pieces = _pieces(node)
     children: list[JsonValue] = []
     for index, piece in enumerate(pieces):
+        follows = _goes_on(pieces[index + 1 :], before_text)
         if not isinstance(piece, str):
-            children.append(_html_node(piece, levels - 1))
+            children.append(_html_node(piece, levels - 1, after_text=after_text, before_text=follows))
+            after_text = str(piece.tag) in _INLINE
             continue
-        text = piece if tag in _VERBATIM else _folded(piece, node, pieces[:index][-1:], pieces[index + 1 :][:1])
+        text = piece if tag in _VERBATIM else _folded(piece, after_text, follows)
         if text:
             children.append(text)
+            after_text = not text.endswith(" ")
     return _document(tag, _attributes(node), children)
 
 
-def _folded(text: str, parent: _Node, before: list[_Piece], after: list[_Piece]) -> str:
-    """Fold white space to one space, or to none beside what is not in the flow of text."""
+def _goes_on(rest: list[_Piece], otherwise: bool) -> bool:
+    """Tell whether text goes on with the first piece that is more than white space."""
+    for piece in rest:
+        if not isinstance(piece, str):
+            return str(piece.tag) in _INLINE
+        if piece.strip(_SPACE):
+            return True
+    return otherwise
+
+
+def _folded(text: str, after_text: bool, before_text: bool) -> str:
+    """Fold white space to one space, or to none where a line starts or ends there."""
     text = _SPACES.sub(" ", text)
-    if not _flows(parent, before):
+    if not after_text:
         text = text.removeprefix(" ")
-    if not _flows(parent, after):
-        text = text.removesuffix(" ")
-    return text
-
-
-def _flows(parent: _Node, neighbour: list[_Piece]) -> bool:
-    """Tell whether text goes on there: into a text element beside it, or out of one that it is in."""
-    beside = neighbour[0] if neighbour else parent
-    return not isinstance(beside, str) and str(beside.tag) in _INLINE
+    return text if before_text else text.removesuffix(" ")
