@@ -25,7 +25,6 @@ _NEXT_COOKIE: Final = re.compile(r"(,\s*(?=[^;,=\s]+=)|\n)")
 _ATTRIBUTES: Final = frozenset(
     {"expires", "max-age", "domain", "path", "secure", "httponly", "samesite", "priority", "partitioned", "version"}
 )
-_USER_INFO: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*+://)([^/?#@]*+)@")
 # Characters of a mark and of ordinary paths and queries that need no encoding.
 _PATH_SAFE: Final = "!$&'()*+,:=@~"
 _QUERY_SAFE: Final = "!$'()*,/:@~?{}[]"
@@ -85,11 +84,8 @@ def _set_cookie(cookie: str, blinder: Blinder) -> str:
 
 
 def redact_target(target: str, blinder: Blinder) -> str:
-    """Redact a request target or a URL: user information, secret-named parameters, and secrets anywhere in it."""
+    """Redact a request target or a URL: secret-named parameters, a password, and other secrets anywhere in it."""
     path, question, query = target.partition("?")
-    user_info = _USER_INFO.match(path) if "@" in path else None
-    if user_info is not None:
-        path = f"{user_info[1]}{blinder.text(user_info[2])}@{path[user_info.end() :]}"
     if "%" in path or may_hold_secret(path):
         path = "/".join(_segment(segment, blinder) for segment in replace_secrets(path, blinder.text).split("/"))
     if not question:

@@ -110,7 +110,7 @@ _LONG_SHAPES: Final[tuple[_Shape, ...]] = (
     ),
     (
         b"_",
-        (b"gh", b"k_live_", b"k_test_", b"npm_", b"whsec_", b"hf_", b"shp"),
+        (b"gh", b"github_pat_", b"k_live_", b"k_test_", b"npm_", b"whsec_", b"hf_", b"shp"),
         re.compile(
             _START + r"(?:gh[pousr]_[A-Za-z0-9]{20,}+|github_pat_\w{20,}+|npm_[A-Za-z0-9]{30,}+"
             r"|[rs]k_(?:live|test)_[A-Za-z0-9]{10,}+|whsec_[A-Za-z0-9+/]{20,}+|hf_[A-Za-z0-9]{30,}+"
