@@ -1,36 +1,38 @@
 """Array alignment: which element of the shadow's array is which element of live's.
 
-Three ways, each symmetric: aligning (b, a) gives the inverse of aligning (a, b).
+Three ways:
 
 - by key, where the elements have one: order is judged by a longest increasing subsequence (Schensted, 1961), so that
   as few elements as possible count as moved;
-- by a longest common subsequence of equal elements (Hunt & Szymanski, 1977; Myers, 1986, where many elements are
-  alike): what is left over and found elsewhere moved, the rest pairs in order inside each gap;
+- by a longest common subsequence of equal elements: by Hunt & Szymanski (1977), which is fast where few elements are
+  alike, or by Myers (1986), which is fast where few elements differ; what is left over and found elsewhere moved, the
+  rest pairs in order inside each gap;
 - as a multiset, where order does not matter.
 
-Work is bounded by a `Budget`; when it is used up, arrays are paired by position and the alignment says so.
+Elements are known by their identities here: hashable values, equal for elements that are the same. A longest
+subsequence is not unique; who wants the same choice from both sides looks from the same side each time (`flip`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 __all__ = ["Alignment", "Budget", "align_by_key", "align_by_position", "align_multiset", "align_sequence"]
 
 Pairs = list[tuple[int, int]]
-MAX_EDITS = 400
-"""Edits up to which Myers' algorithm looks for a subsequence when Hunt and Szymanski's would be too dear."""
+MAX_EDITS = 800
+"""Edits up to which Myers' algorithm looks; it remembers half the square of them."""
 
 
 class Alignment(NamedTuple):
-    """Index pairs (live, shadow), each list in live's order.
+    """Index pairs (live, shadow) and indexes left over; each index of either side is in exactly one of the lists.
 
-    `equal` need no look inside unless rules say so, `paired` are to be compared inside, `moved` are the same element
-    at another place, `removed` are live's and `added` the shadow's left over. `gave_up`: paired by position, because
-    aligning would have cost more than the budget.
+    `equal` have the same identity and kept their order, `moved` have the same identity at another place, `paired` are
+    to be compared inside, `removed` are live's and `added` the shadow's left over. `gave_up`: paired by position,
+    because aligning would have cost more than the budget.
     """
 
     equal: Pairs
@@ -46,9 +48,20 @@ class Alignment(NamedTuple):
             _swap(self.equal), _swap(self.paired), _swap(self.moved), self.added, self.removed, self.gave_up
         )
 
+    def shifted(self, by: int) -> Alignment:
+        """Give the same alignment of arrays with so many elements more at the head of both, which are left out."""
+        return Alignment(
+            [(i + by, j + by) for i, j in self.equal],
+            [(i + by, j + by) for i, j in self.paired],
+            [(i + by, j + by) for i, j in self.moved],
+            [i + by for i in self.removed],
+            [j + by for j in self.added],
+            self.gave_up,
+        )
+
 
 class Budget:
-    """Units of work left for the alignments of one comparison (about 0.3 microseconds each)."""
+    """Units of work left for the alignments of one comparison; a unit is a step of a loop, well below a microsecond."""
 
     __slots__ = ("left",)
 
@@ -64,34 +77,33 @@ class Budget:
 
 
 def _swap(pairs: Pairs) -> Pairs:
-    return sorted((b, a) for a, b in pairs)
+    return sorted((j, i) for i, j in pairs)
 
 
 def align_by_position(live: int, shadow: int, *, gave_up: bool = False) -> Alignment:
     """Pair two arrays of these lengths by position."""
     common = min(live, shadow)
-    return Alignment(
-        [], [(i, i) for i in range(common)], [], list(range(common, live)), list(range(common, shadow)), gave_up
-    )
+    paired = [(i, i) for i in range(common)]
+    return Alignment([], paired, [], list(range(common, live)), list(range(common, shadow)), gave_up)
 
 
-def align_by_key(live: Sequence[Hashable], shadow: Sequence[Hashable], *, ordered: bool = True) -> Alignment:
+def align_by_key(
+    live: Sequence[Hashable], shadow: Sequence[Hashable], *, ordered: bool = True, flip: bool = False
+) -> Alignment:
     """Align two arrays by their elements' keys, which are unique on each side; nothing is in `equal`."""
+    if flip:
+        return align_by_key(shadow, live, ordered=ordered).inverse()
     where = {key: j for j, key in enumerate(shadow)}
     pairs = [(i, where[key]) for i, key in enumerate(live) if key in where]
     known = set(live)
     removed = [i for i, key in enumerate(live) if key not in where]
     added = [j for j, key in enumerate(shadow) if key not in known]
-    moved: Pairs = []
-    if ordered and any(pairs[n][1] > pairs[n + 1][1] for n in range(len(pairs) - 1)):
-        flipped = _comes_first(shadow, live)
-        basis = _swap(pairs) if flipped else pairs
-        kept = _longest_increasing([b for _, b in basis])
-        moved = [pair for n, pair in enumerate(basis) if n not in kept]
-        moved = _swap(moved) if flipped else moved
-        gone = set(moved)
-        pairs = [pair for pair in pairs if pair not in gone]
-    return Alignment([], pairs, moved, removed, added)
+    if not ordered:
+        return Alignment([], pairs, [], removed, added)
+    kept = _longest_increasing([j for _, j in pairs])
+    stayed = [pair for n, pair in enumerate(pairs) if n in kept]
+    moved = [pair for n, pair in enumerate(pairs) if n not in kept]
+    return Alignment([], stayed, moved, removed, added)
 
 
 def align_multiset(live: Sequence[Hashable], shadow: Sequence[Hashable]) -> Alignment:
@@ -102,32 +114,20 @@ def align_multiset(live: Sequence[Hashable], shadow: Sequence[Hashable]) -> Alig
     return Alignment(equal, paired, [], rest_live[common:], rest_shadow[common:])
 
 
-def align_sequence(live: Sequence[Hashable], shadow: Sequence[Hashable], budget: Budget) -> Alignment:
-    """Align two arrays of elements' identities (equal elements have equal identities) by content and order."""
-    if _comes_first(shadow, live):  # a longest common subsequence is not unique: choose the same one from both sides
-        return _align(shadow, live, budget).inverse()
-    return _align(live, shadow, budget)
-
-
-def _align(live: Sequence[Hashable], shadow: Sequence[Hashable], budget: Budget) -> Alignment:
-    head = 0
-    shorter = min(len(live), len(shadow))
-    while head < shorter and live[head] == shadow[head]:
-        head += 1
-    tail = 0
-    while tail < shorter - head and live[-1 - tail] == shadow[-1 - tail]:
-        tail += 1
-    middle_live, middle_shadow = live[head : len(live) - tail], shadow[head : len(shadow) - tail]
-    common = _common_subsequence(middle_live, middle_shadow, budget)
+def align_sequence(
+    live: Sequence[Hashable], shadow: Sequence[Hashable], budget: Budget, *, flip: bool = False
+) -> Alignment:
+    """Align two arrays by content and order; by position when the budget does not allow it."""
+    if flip:
+        return align_sequence(shadow, live, budget).inverse()
+    common = _common_subsequence(live, shadow, budget)
     if common is None:
         return align_by_position(len(live), len(shadow), gave_up=True)
-    anchors = [(i, i) for i in range(head)]
-    anchors += [(i + head, j + head) for i, j in common]
-    anchors += [(len(live) - n, len(shadow) - n) for n in range(tail, 0, -1)]
-    return _fill_gaps(live, shadow, anchors)
+    return _fill_gaps(live, shadow, common)
 
 
 def _fill_gaps(live: Sequence[Hashable], shadow: Sequence[Hashable], anchors: Pairs) -> Alignment:
+    """Find what moved among the elements outside the common subsequence, and pair the rest gap by gap."""
     taken_live, taken_shadow = {i for i, _ in anchors}, {j for _, j in anchors}
     moved, rest_live, rest_shadow = _match_equal(
         live,
@@ -155,9 +155,7 @@ def _match_equal(
     live: Sequence[Hashable], shadow: Sequence[Hashable], from_live: Sequence[int], from_shadow: Sequence[int]
 ) -> tuple[Pairs, list[int], list[int]]:
     """Pair the n-th occurrence of each identity with the n-th on the other side; give the pairs and both rests."""
-    waiting: dict[Hashable, list[int]] = defaultdict(list)
-    for j in reversed(from_shadow):
-        waiting[shadow[j]].append(j)
+    waiting = _places(shadow, reversed(from_shadow))
     pairs: Pairs = []
     rest_live: list[int] = []
     for i in from_live:
@@ -170,87 +168,94 @@ def _match_equal(
     return pairs, rest_live, [j for j in from_shadow if j not in taken]
 
 
-def _comes_first(one: Sequence[Hashable], other: Sequence[Hashable]) -> bool:
-    """Whether `one` sorts before `other` in some total order of arrays: by length, then by the first unlike identity."""
-    if len(one) != len(other):
-        return len(one) < len(other)
-    for a, b in zip(one, other, strict=True):
-        if a != b:
-            return repr(a) < repr(b)
-    return False
+def _places(array: Sequence[Hashable], indexes: Iterable[int]) -> dict[Hashable, list[int]]:
+    places: dict[Hashable, list[int]] = {}
+    for index in indexes:
+        places.setdefault(array[index], []).append(index)
+    return places
 
 
 def _common_subsequence(live: Sequence[Hashable], shadow: Sequence[Hashable], budget: Budget) -> Pairs | None:
     """Give a longest common subsequence as increasing index pairs; None when the budget does not allow it."""
-    if not live or not shadow:
-        return []
-    where: dict[Hashable, list[int]] = defaultdict(list)
-    for j, identity in enumerate(shadow):
-        where[identity].append(j)
-    matches = sum(len(where[identity]) for identity in live if identity in where)
-    if budget.spend(matches + len(live) + len(shadow)):
-        return _hunt_szymanski(live, where)
-    if budget.spend(len(live) + len(shadow) + MAX_EDITS * MAX_EDITS):
-        return _myers(live, shadow)
-    return None
+    in_live, in_shadow = Counter(live), Counter(shadow)
+    # What one side lacks is in no common subsequence; numbers are cheaper to compare than long texts
+    numbers = {identity: n for n, identity in enumerate(in_live.keys() & in_shadow.keys())}
+    from_live = [i for i, identity in enumerate(live) if identity in numbers]
+    from_shadow = [j for j, identity in enumerate(shadow) if identity in numbers]
+    one, other = [numbers[live[i]] for i in from_live], [numbers[shadow[j]] for j in from_shadow]
+    matches = sum(in_live[identity] * in_shadow[identity] for identity in numbers)
+    if budget.spend(matches + len(one) + len(other)):
+        found: Pairs | None = _hunt_szymanski(one, other)
+    else:
+        found = _myers(one, other, budget)
+    return None if found is None else [(from_live[i], from_shadow[j]) for i, j in found]
 
 
-def _hunt_szymanski(live: Sequence[Hashable], where: dict[Hashable, list[int]]) -> Pairs:
+def _hunt_szymanski(live: Sequence[int], shadow: Sequence[int]) -> Pairs:
     """Hunt & Szymanski, "A fast algorithm for computing longest common subsequences", CACM 20(5), 1977."""
+    where = _places(shadow, reversed(range(len(shadow))))
     ends: list[int] = []  # ends[k]: the smallest shadow index at which a common subsequence of length k + 1 ends
     links: list[tuple[int, int, object]] = []
     for i, identity in enumerate(live):
-        for j in reversed(where.get(identity, ())):
+        for j in where[identity]:
             k = bisect_left(ends, j)
-            link = (i, j, links[k - 1] if k else None)
             if k == len(ends):
                 ends.append(j)
-                links.append(link)
+                links.append((i, j, links[k - 1] if k else None))
             elif j < ends[k]:
                 ends[k] = j
-                links[k] = link
+                links[k] = (i, j, links[k - 1] if k else None)
     pairs: Pairs = []
-    link_at: object = links[-1] if links else None
-    while isinstance(link_at, tuple):
-        i, j, link_at = link_at
+    link: object = links[-1] if links else None
+    while isinstance(link, tuple):
+        i, j, link = link
         pairs.append((i, j))
     pairs.reverse()
     return pairs
 
 
-def _myers(live: Sequence[Hashable], shadow: Sequence[Hashable]) -> Pairs | None:
-    """Myers, "An O(ND) difference algorithm and its variations", Algorithmica 1, 1986; None past `MAX_EDITS` edits."""
-    furthest = {1: 0}
-    history: list[dict[int, int]] = []
-    for edits in range(MAX_EDITS + 1):
-        history.append(dict(furthest))
+def _myers(live: Sequence[int], shadow: Sequence[int], budget: Budget) -> Pairs | None:
+    """Myers, "An O(ND) difference algorithm and its variations", Algorithmica 1, 1986, section 4.
+
+    Gives None past `MAX_EDITS` edits, or when the budget, which it spends as it goes, is used up.
+    """
+    most = min(MAX_EDITS, len(live) + len(shadow))
+    centre = most + 1
+    furthest = [0] * (2 * most + 3)  # by diagonal (live index - shadow index) + centre: how far in live
+    history: list[list[int]] = []
+    for edits in range(most + 1):
+        history.append(furthest[centre - edits - 1 : centre + edits + 2])
         for diagonal in range(-edits, edits + 1, 2):
-            down = diagonal == -edits or (
-                diagonal != edits and furthest.get(diagonal - 1, -1) < furthest.get(diagonal + 1, -1)
-            )
-            i = furthest[diagonal + 1] if down else furthest[diagonal - 1] + 1
+            below, above = furthest[centre + diagonal - 1], furthest[centre + diagonal + 1]
+            start = i = above if _goes_down(diagonal, edits, below, above) else below + 1
             j = i - diagonal
             while i < len(live) and j < len(shadow) and live[i] == shadow[j]:
                 i += 1
                 j += 1
-            furthest[diagonal] = i
+            furthest[centre + diagonal] = i
+            if not budget.spend(1 + i - start):
+                return None
             if i >= len(live) and j >= len(shadow):
                 return _trace(history, len(live), len(shadow))
     return None
 
 
-def _trace(history: list[dict[int, int]], i: int, j: int) -> Pairs:
+def _goes_down(diagonal: int, edits: int, below: int, above: int) -> bool:
+    """Whether the furthest path to a diagonal comes from the one above: by a step in the shadow alone."""
+    return diagonal == -edits or (diagonal != edits and below < above)
+
+
+def _trace(history: list[list[int]], i: int, j: int) -> Pairs:
     """Walk back from the end through Myers' furthest points and give the diagonal steps."""
     pairs: Pairs = []
     for edits in range(len(history) - 1, -1, -1):
-        furthest = history[edits]
-        diagonal = i - j
-        down = diagonal == -edits or (
-            diagonal != edits and furthest.get(diagonal - 1, -1) < furthest.get(diagonal + 1, -1)
-        )
-        before = diagonal + 1 if down else diagonal - 1
-        start_i = furthest[before] if edits else 0
-        start_j = start_i - before if edits else 0
+        furthest, diagonal = history[edits], i - j
+        below, above = furthest[diagonal + edits], furthest[diagonal + edits + 2]
+        down = _goes_down(diagonal, edits, below, above)
+        start_i = above if down else below
+        start_j = start_i - diagonal - 1 if down else start_i - diagonal + 1
+        if not edits:
+            start_i = start_j = 0
         while i > start_i and j > start_j:
             i -= 1
             j -= 1

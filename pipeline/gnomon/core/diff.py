@@ -1,48 +1,50 @@
 """The structural difference of two JSON documents: a plain recursive walk.
 
-Where no rule can match, a walk asks no rule; where values are equal, it builds nothing: paths are chains of steps
-that become text only when there is a difference to report. Documents are at most 200 levels deep (`core.json`).
+Where values are equal, a walk builds nothing and asks no rule: paths are chains of steps that become text only when
+there is a difference to report. Documents are at most 200 levels deep (`core.json`).
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from gnomon.core.align import (
-    Alignment,
-    Budget,
-    align_by_key,
-    align_by_position,
-    align_multiset,
-    align_sequence,
-)
-from gnomon.core.equality import alike, equal_under, identity_of_number, numbers_equal, same, type_name
-from gnomon.core.json import dumps
-from gnomon.core.pointer import escape, escape_pattern
-from gnomon.core.rules import Aspects
+import msgspec
+
+from gnomon.core.align import Budget
+from gnomon.core.arrays import Aligner, Near
+from gnomon.core.equality import NUMBERS, equal_under, identical
+from gnomon.core.json import dumps, same_number
+from gnomon.core.pointer import escape
 from gnomon.model import Difference, DifferenceKind, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from gnomon.core.rules import PathRules
     from gnomon.model import JsonValue
 
-__all__ = ["ALIGNMENT_UNITS", "diff_documents"]
+__all__ = ["ALIGNMENT_UNITS", "diff_documents", "severity_of"]
 
 ALIGNMENT_UNITS: Final = 2_000_000
-"""Work that the alignments of one comparison may take, in units of `align.Budget`: below a second."""
+"""Work that the alignments of one comparison may take, in units of `align.Budget`: about a second."""
 
-GAVE_UP: Final = "aligned by position: the array is too large to align by content"
-_DEFAULT_KEY: Final = "id"
-_CONTAINERS: Final = frozenset({dict, list})
-_NUMBERS: Final = frozenset({int, float, Decimal})
-_PAIRWISE: Final = 10_000
+ROOM: Final = 64 << 20
+"""Characters that the differences of one comparison may take, and those that are noise as many again."""
+
+CUT: Final = "there are more differences than can be kept"
+_OVERHEAD: Final = 200
+_PROBE_UNITS: Final = 30
+_SHALLOW: Final = 12
+"""Levels down to which parts are first compared as wholes, which is fast, and done again at each level inside."""
+
 _MISSING: Final[Any] = object()
 
-_Step = tuple[Any, Any, Any, bool] | None
-"""(parent, step in live, step in shadow, whether the pattern has `*` here); None is the document itself."""
+_Side: TypeAlias = Any
+"""A JSON value, or `_MISSING`."""
+
+_Step: TypeAlias = list[Any]
+"""One step of the way to a place: [the step before or None, name or index in live, the same in the shadow, whether the
+pattern has `*` here, the texts of the way up to here once somebody asked for them]."""
 
 
 def diff_documents(
@@ -63,15 +65,14 @@ def diff_documents(
 
     Returns:
         The differences in live's order, the shadow's additions after live's members; empty when equal under the rules.
+        What does not fit in `ROOM` is left out, and the last difference says so.
     """
-    walk = _Walk(budget or Budget(ALIGNMENT_UNITS))
-    step: _Step = None
+    walk = _Walk(Aligner(Budget(ALIGNMENT_UNITS) if budget is None else budget), _near)
+    step: _Step | None = None
     for name in at:
-        step = (step, name, name, False)
-    if live is _MISSING or shadow is _MISSING:
-        return []
+        step = [step, name, name, False, None]
     walk.value(live, shadow, step, rules)
-    return walk.found
+    return walk.found()
 
 
 def severity_of(part: str, kind: DifferenceKind) -> Severity:
@@ -86,309 +87,228 @@ def severity_of(part: str, kind: DifferenceKind) -> Severity:
 
 
 class _Walk:
-    """One walk over two documents; collects differences."""
+    """One walk over two documents; collects differences.
 
-    __slots__ = ("budget", "found", "reason")
+    `_depth` counts the containers around the present place, `_reason` is why the arrays among them were not aligned as
+    they should be.
+    """
 
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
-        self.found: list[Difference] = []
-        self.reason: str | None = None
+    __slots__ = ("_aligner", "_cut", "_depth", "_found", "_near", "_reason", "_room")
 
-    def value(self, live: JsonValue, shadow: JsonValue, at: _Step, rules: PathRules | None) -> None:
+    def __init__(self, aligner: Aligner, near: Near | None) -> None:
+        self._aligner = aligner
+        self._near = near
+        self._depth = 0
+        self._reason: str | None = None
+        self._found: list[Difference] = []
+        self._room = [ROOM, ROOM]
+        self._cut = False
+
+    def value(self, live: JsonValue, shadow: JsonValue, at: _Step | None, rules: PathRules | None) -> None:
         """Compare two values at one place."""
         if rules is not None:
             if rules.dead:
                 rules = None
-            elif rules.skip or (rules.aspects.equalises and equal_under(live, shadow, rules.aspects)):
+            elif rules.skip or (rules.equalises and equal_under(live, shadow, rules.aspects)):
                 return
         kind = type(live)
         if kind is type(shadow):
-            if kind is dict:
-                self._object(live, shadow, at, rules)  # type: ignore[arg-type]
-            elif kind is list:
-                self._array(live, shadow, at, rules)  # type: ignore[arg-type]
+            if kind is dict or kind is list:
+                self._depth += 1
+                if kind is dict:
+                    self._object(live, shadow, at, rules)  # type: ignore[arg-type]
+                else:
+                    self._array(live, shadow, at, rules)  # type: ignore[arg-type]
+                self._depth -= 1
             elif live != shadow:
                 self._emit("changed", live, shadow, at, rules)
-        elif kind in _NUMBERS and type(shadow) in _NUMBERS:
-            if not numbers_equal(live, shadow):  # type: ignore[arg-type]
-                self._emit("changed", live, shadow, at, rules)
-        else:
+        elif kind not in NUMBERS or type(shadow) not in NUMBERS:
             self._emit("type_changed", live, shadow, at, rules)
+        elif not same_number(live, shadow):  # type: ignore[arg-type]
+            self._emit("changed", live, shadow, at, rules)
 
     def _object(
-        self, live: dict[str, JsonValue], shadow: dict[str, JsonValue], at: _Step, rules: PathRules | None
+        self, live: dict[str, JsonValue], shadow: dict[str, JsonValue], at: _Step | None, rules: PathRules | None
     ) -> None:
-        if rules is not None:
-            self._object_with_rules(live, shadow, at, rules)
-            return
-        both = 0
+        is_map = rules is not None and rules.aspects.map
+        is_shallow = self._depth <= _SHALLOW
+        in_shadow = shadow.get
+        in_both = 0
         for name, one in live.items():
-            other = shadow.get(name, _MISSING)
-            if other is _MISSING:
-                self._emit("removed", one, _MISSING, (at, name, None, False), None)
-                continue
-            both += 1
+            other = in_shadow(name, _MISSING)
             kind = type(one)
-            if kind is type(other) and kind not in _CONTAINERS:
-                if one != other:
-                    self._emit("changed", one, other, (at, name, name, False), None)
+            if kind is type(other):
+                in_both += 1
+                if kind is dict or kind is list:
+                    if is_shallow and identical(one, other):
+                        continue
+                elif one == other:  # what is equal needs no rule
+                    continue
+                self.value(one, other, [at, name, name, is_map, None], None if rules is None else rules.child(name))
             else:
-                self.value(one, other, (at, name, name, False), None)
-        if both != len(shadow):
+                in_both += other is not _MISSING
+                self._member(one, other, [at, name, name, is_map, None], None if rules is None else rules.child(name))
+        if in_both != len(shadow):
             for name, other in shadow.items():
                 if name not in live:
-                    self._emit("added", _MISSING, other, (at, name, name, False), None)
+                    below = None if rules is None else rules.child(name)
+                    self._member(_MISSING, other, [at, name, name, is_map, None], below)
 
-    def _object_with_rules(
-        self, live: dict[str, JsonValue], shadow: dict[str, JsonValue], at: _Step, rules: PathRules
-    ) -> None:
-        star = rules.aspects.map
-        for name in (*live, *(name for name in shadow if name not in live)):
-            below = rules.child(name)
-            one, other = live.get(name, _MISSING), shadow.get(name, _MISSING)
-            if below.aspects.null_is_missing:
-                one = _MISSING if one is None else one
-                other = _MISSING if other is None else other
-            if one is _MISSING and other is _MISSING:
-                continue
-            step = (at, name, name, star)
-            if other is _MISSING:
-                self._emit("removed", one, _MISSING, step, below)
-            elif one is _MISSING:
-                self._emit("added", _MISSING, other, step, below)
-            else:
-                self.value(one, other, step, below)
-
-    def _array(self, live: list[JsonValue], shadow: list[JsonValue], at: _Step, rules: PathRules | None) -> None:
-        alignment, keyed = self._align(live, shadow, rules)
-        reason, self.reason = self.reason, GAVE_UP if alignment.gave_up else self.reason
-        inside = alignment.paired
-        if rules is not None:
-            inside = sorted(alignment.equal + alignment.paired)
-        moved = dict(alignment.moved)
-        visits = [(i, "pair", j) for i, j in inside]
-        visits += [(i, "moved", j) for i, j in moved.items()]
-        visits += [(i, "removed", -1) for i in alignment.removed]
-        for i, what, j in sorted(visits) if moved or alignment.removed else visits:
-            below = None if rules is None else rules.item(i)
-            if what == "removed":
-                self._emit("removed", live[i], _MISSING, (at, i, None, True), below)
-                continue
-            step = (at, i, j, True)
-            if what == "moved":
-                self._emit("moved", live[i], shadow[j], step, below)
-            if what == "pair" or keyed or below is not None:
-                self.value(live[i], shadow[j], step, below)
-        for j in alignment.added:
-            self._emit("added", _MISSING, shadow[j], (at, j, j, True), None if rules is None else rules.item(j))
-        self.reason = reason
-
-    def _align(
-        self, live: list[JsonValue], shadow: list[JsonValue], rules: PathRules | None
-    ) -> tuple[Alignment, bool]:
-        """Align two arrays; tells also whether by key, so that moved elements are compared inside."""
-        aspects = None if rules is None else rules.aspects
-        unordered = aspects is not None and aspects.unordered
-        keys = _keys(live, shadow, None if aspects is None else aspects.key)
-        if keys is not None:
-            return align_by_key(*keys, ordered=not unordered), True
-        if unordered:
-            identities = self._identities(live, shadow, rules)
-            if identities is None:
-                return align_by_position(len(live), len(shadow), gave_up=True), False
-            return align_multiset(*identities), False
-        return self._align_by_content(live, shadow, rules), False
-
-    def _align_by_content(
-        self, live: list[JsonValue], shadow: list[JsonValue], rules: PathRules | None
-    ) -> Alignment:
-        shorter = min(len(live), len(shadow))
-        head = 0
-        while head < shorter and same(live[head], shadow[head]):
-            head += 1
-        tail = 0
-        while tail < shorter - head and same(live[-1 - tail], shadow[-1 - tail]):
-            tail += 1
-        rest_live, rest_shadow = live[head : len(live) - tail], shadow[head : len(shadow) - tail]
-        if not rest_live or not rest_shadow or len(rest_live) == len(rest_shadow) == 1:
-            found = align_by_position(len(rest_live), len(rest_shadow))
+    def _member(self, live: _Side, shadow: _Side, at: _Step | None, rules: PathRules | None) -> None:
+        """Compare two members of which one may be missing."""
+        if rules is not None and rules.aspects.null_is_missing:
+            live = _MISSING if live is None else live
+            shadow = _MISSING if shadow is None else shadow
+        if live is _MISSING:
+            if shadow is not _MISSING:
+                self._emit("added", live, shadow, at, rules)
+        elif shadow is _MISSING:
+            self._emit("removed", live, shadow, at, rules)
         else:
-            identities = self._identities(rest_live, rest_shadow, rules)
-            if identities is None:
-                found = align_by_position(len(rest_live), len(rest_shadow), gave_up=True)
-            else:
-                found = align_sequence(*identities, self.budget)
-        if not head:
-            return found
-        return Alignment(
-            [(i + head, j + head) for i, j in found.equal],
-            [(i + head, j + head) for i, j in found.paired],
-            [(i + head, j + head) for i, j in found.moved],
-            [i + head for i in found.removed],
-            [j + head for j in found.added],
-            found.gave_up,
-        )
+            self.value(live, shadow, at, rules)
 
-    def _identities(
-        self, live: Sequence[JsonValue], shadow: Sequence[JsonValue], rules: PathRules | None
-    ) -> tuple[list[str], list[str]] | None:
-        """Give each element a text that is the same for elements equal under the rules; None: over budget."""
-        below = None if rules is None else rules.item(0)
-        if below is not None and below.aligns_by_tolerance() and len(live) * len(shadow) <= _PAIRWISE:
-            return self._identities_pairwise(live, shadow, below)
-        try:
-            return (
-                [self._identity(element, below) for element in live],
-                [self._identity(element, below) for element in shadow],
-            )
-        except _OverBudgetError:
-            return None
-
-    def _identities_pairwise(
-        self, live: Sequence[JsonValue], shadow: Sequence[JsonValue], below: PathRules
-    ) -> tuple[list[str], list[str]] | None:
-        """Tolerances have no canonical form: an element is the first live one that it equals."""
-        if not self.budget.spend(len(live) * len(shadow) * 10):
-            return None
-
-        def first(element: JsonValue, otherwise: str) -> str:
-            for n, candidate in enumerate(live):
-                walk = _Walk(self.budget)
-                walk.value(candidate, element, None, below)
-                if all(found.noise for found in walk.found):
-                    return str(n)
-            return otherwise
-
-        return (
-            [first(element, str(n)) for n, element in enumerate(live)],
-            [first(element, f"shadow {n}") for n, element in enumerate(shadow)],
-        )
-
-    def _identity(self, value: JsonValue, rules: PathRules | None) -> str:
-        if not self.budget.spend(1):
-            raise _OverBudgetError
-        if rules is not None:
-            if rules.dead:
-                rules = None
-            elif rules.skip or rules.aspects.noise:
-                return "*"
-            elif rules.aspects.equalises:
-                stand_in = _stand_in(value, rules)
-                if stand_in is not None:
-                    return stand_in
-        if isinstance(value, str):
-            return '"' + value
-        if isinstance(value, dict):
-            return self._identity_of_object(value, rules)
-        if isinstance(value, list):
-            parts = [self._identity(v, None if rules is None else rules.item(i)) for i, v in enumerate(value)]
-            if rules is not None and rules.aspects.unordered:
-                parts.sort()
-            return f"[{_join(parts)}]"
-        if value is None:
-            return "null"
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return identity_of_number(value)
-
-    def _identity_of_object(self, value: dict[str, JsonValue], rules: PathRules | None) -> str:
-        parts: list[str] = []
-        for name in sorted(value):
-            below = None if rules is None else rules.child(name)
-            if below is not None and (below.skip or below.aspects.noise):
+    def _array(self, live: list[JsonValue], shadow: list[JsonValue], at: _Step | None, rules: PathRules | None) -> None:
+        is_shallow = self._depth <= _SHALLOW
+        aligned = self._aligner.align(live, shadow, rules, self._near, shallow=is_shallow)
+        if aligned is None:
+            return
+        (equal, paired, moved, removed, added, _), keyed, reason = aligned
+        outer, self._reason = self._reason, reason or self._reason
+        visits = [(i, j, False) for i, j in paired]
+        visits += [(i, j, True) for i, j in moved]
+        visits += [(i, -1, False) for i in removed]
+        if rules is not None:  # equal by what the rules leave of them: one may name an element by its index
+            visits += [(i, j, False) for i, j in equal]
+        visits.sort()
+        for i, j, has_moved in visits:
+            if keyed and is_shallow and not has_moved and j >= 0 and identical(live[i], shadow[j]):
                 continue
-            if value[name] is None and below is not None and below.aspects.null_is_missing:
+            below = None if rules is None else rules.item(i)
+            if j < 0:
+                self._emit("removed", live[i], _MISSING, [at, i, i, True, None], below)
                 continue
-            parts.append(f"{name}\x00{self._identity(value[name], below)}")
-        return f"{{{_join(parts)}}}"
+            if has_moved:
+                self._emit("moved", live[i], shadow[j], [at, i, j, True, None], below)
+            if not has_moved or keyed or below is not None:
+                self.value(live[i], shadow[j], [at, i, j, True, None], below)
+        for j in added:
+            below = None if rules is None else rules.item(j)
+            self._emit("added", _MISSING, shadow[j], [at, j, j, True, None], below)
+        self._reason = outer
 
     def _emit(
-        self, kind: DifferenceKind, live: JsonValue, shadow: JsonValue, at: _Step, rules: PathRules | None
+        self, kind: DifferenceKind, live: _Side, shadow: _Side, at: _Step | None, rules: PathRules | None
     ) -> None:
-        noise, reason = False, self.reason
+        """Make a difference, as the rules at its place want it."""
+        noise, reason = False, self._reason
         if rules is not None:
-            if rules.aspects.ignore:
+            aspects = rules.aspects
+            if aspects.ignore:
+                if not rules.skip and kind != "moved":
+                    self._lift(live, shadow, at, rules)
                 return
-            if rules.aspects.noise:
-                noise, reason = True, rules.aspects.noise_reason
-        path, shadow_path, pattern = _paths(at)
-        part = path[1:].partition("/")[0]
-        self.found.append(
+            if aspects.noise:
+                noise, reason = True, f"{aspects.noise_reason}; {reason}" if reason else aspects.noise_reason
+        self._report(kind, live, shadow, at, noise=noise, reason=reason)
+
+    def _lift(self, live: _Side, shadow: _Side, at: _Step | None, rules: PathRules) -> None:
+        """Look for what rules want to see inside a value that they ignore, and that the other side has not."""
+        for value in (live, shadow):
+            inside: Iterable[tuple[str | int, JsonValue, PathRules]] = ()
+            if type(value) is dict:
+                inside = ((name, inner, rules.child(name)) for name, inner in value.items())
+            elif type(value) is list:
+                inside = ((index, inner, rules.item(index)) for index, inner in enumerate(value))
+            for name, inner, below in inside:
+                step = [at, name, name, rules.aspects.map or type(value) is list, None]
+                if value is live:
+                    self._member(inner, _MISSING, step, below)
+                else:
+                    self._member(_MISSING, inner, step, below)
+
+    def _report(
+        self, kind: DifferenceKind, live: _Side, shadow: _Side, at: _Step | None, *, noise: bool, reason: str | None
+    ) -> None:
+        """Keep a difference, as long as there is room for its like."""
+        if self._room[noise] <= 0:
+            self._cut = True
+            return
+        path, shadow_path, pattern = _texts(at)
+        live_value = None if live is _MISSING else dumps(live)
+        shadow_value = None if shadow is _MISSING else dumps(shadow)
+        self._room[noise] -= 2 * len(path) + len(pattern) + len(live_value or "") + len(shadow_value or "") + _OVERHEAD
+        self._found.append(
             Difference(
                 path,
                 None if kind == "removed" else shadow_path,
                 pattern,
                 kind,
-                severity_of(part, kind),
-                None if live is _MISSING else dumps(live),
-                None if shadow is _MISSING else dumps(shadow),
+                severity_of(path[1:].partition("/")[0], kind),
+                live_value,
+                shadow_value,
                 noise,
                 reason,
             )
         )
 
-
-class _OverBudgetError(Exception):
-    """Alignment would cost more than the budget has left."""
-
-
-def _join(parts: list[str]) -> str:
-    """Join texts so that no two lists give the same text: each is led by its length."""
-    return "".join(f"{len(part)}:{part}" for part in parts)
-
-
-def _stand_in(value: JsonValue, rules: PathRules) -> str | None:
-    """Give the text shared by all values that an equalising aspect makes equal; None: the aspect does not hold."""
-    aspects = rules.aspects
-    if aspects.treat_as is not None and alike(value, value, aspects.treat_as):
-        return f"*{type_name(value)}" if aspects.treat_as == "type" else f"*{aspects.treat_as}"
-    if aspects.match is not None and equal_under(value, value, Aspects(match=aspects.match)):
-        return "*match"
-    if aspects.case_insensitive and isinstance(value, str):
-        return '"' + value.casefold()
-    return None
+    def found(self) -> list[Difference]:
+        """Give the differences; the last one says so if there was no room for more."""
+        if self._cut:
+            last = self._found[-1]
+            reason = f"{last.reason}; {CUT}" if last.reason else CUT
+            self._found[-1] = msgspec.structs.replace(last, reason=reason)
+        return self._found
 
 
-def _keys(live: list[JsonValue], shadow: list[JsonValue], key: str | None) -> tuple[list[str], list[str]] | None:
-    """Give both sides' keys where every element has one, unique on its side, and the sides share most of them."""
-    name = _DEFAULT_KEY if key is None else key
-    if not live or not shadow or type(live[0]) is not dict or name not in live[0]:
-        return None
-    sides: list[list[str]] = []
-    for elements in (live, shadow):
-        keys: list[str] = []
-        for element in elements:
-            value = element.get(name) if isinstance(element, dict) else None
-            if isinstance(value, str):
-                keys.append('"' + value)
-            elif type(value) in _NUMBERS:
-                keys.append(identity_of_number(value))  # type: ignore[arg-type]
-            else:
-                return None
-        if len(set(keys)) != len(keys):
-            return None
-        sides.append(keys)
-    shared = len(set(sides[0]).intersection(sides[1]))
-    if key is None and shared * 2 <= min(len(live), len(shadow)):
-        return None
-    return sides[0], sides[1]
+class _DifferentError(Exception):
+    """Two values are not equal under their rules."""
 
 
-def _paths(at: _Step) -> tuple[str, str, str]:
-    """Turn a chain of steps into the path, the shadow's path and the pattern."""
-    path: list[str] = []
-    shadow_path: list[str] = []
-    pattern: list[str] = []
-    while at is not None:
-        at, live, shadow, star = at
-        path.append(escape(live) if isinstance(live, str) else str(live))
-        shadow_path.append(escape(shadow) if isinstance(shadow, str) else str(shadow))
-        pattern.append("*" if star else escape_pattern(live))
-    if not path:
-        return "", "", ""
-    return (
-        "/" + "/".join(reversed(path)),
-        "/" + "/".join(reversed(shadow_path)),
-        "/" + "/".join(reversed(pattern)),
-    )
+class _Probe(_Walk):
+    """A walk that only asks whether there is a difference, and pays for each step.
+
+    Inside, elements are matched by what they exactly are: probes within probes would cost too much.
+    """
+
+    __slots__ = ()
+
+    def value(self, live: JsonValue, shadow: JsonValue, at: _Step | None, rules: PathRules | None) -> None:
+        """Compare two values at one place."""
+        self._depth = _SHALLOW  # what is compared as a whole cannot be paid for by the step
+        self._aligner.pay(_PROBE_UNITS + (len(live) if isinstance(live, dict | list) else 0))
+        super().value(live, shadow, at, rules)
+
+    def _report(self, *_: object, **__: object) -> None:
+        raise _DifferentError
+
+
+def _near(aligner: Aligner, live: JsonValue, shadow: JsonValue, rules: PathRules) -> bool:
+    """Whether two elements are equal under the rules at their place.
+
+    Raises:
+        OverBudgetError: The budget did not last until that was known.
+    """
+    try:
+        _Probe(aligner, None).value(live, shadow, None, rules)
+    except _DifferentError:
+        return False
+    return True
+
+
+def _texts(at: _Step | None) -> tuple[str, str, str]:
+    """Turn a chain of steps into the path, the shadow's path and the pattern; each step keeps its own."""
+    missing: list[_Step] = []
+    while at is not None and at[4] is None:
+        missing.append(at)
+        at = at[0]
+    path, shadow_path, pattern = ("", "", "") if at is None else at[4]
+    for step in reversed(missing):
+        _, live, shadow, star, _ = step
+        if type(live) is str:  # members have the same name on both sides
+            name = escape(live)
+            path, shadow_path = f"{path}/{name}", f"{shadow_path}/{name}"
+            pattern = f"{pattern}/*" if star else f"{pattern}/{name.replace('*', '~2')}"
+        else:
+            path, shadow_path, pattern = f"{path}/{live}", f"{shadow_path}/{shadow}", f"{pattern}/*"
+        step[4] = (path, shadow_path, pattern)
+    return path, shadow_path, pattern

@@ -15,7 +15,7 @@ _UNITS: Final = {
     "h": 3_600_000_000,
     "d": 86_400_000_000,
 }
-_SHAPE: Final = re.compile(r"(\d{1,12})(us|ms|s|m|h|d)")
+_SHAPE: Final = re.compile(r"([0-9]{1,12})(us|ms|s|m|h|d)")
 
 
 def parse_duration(text: str) -> int:
@@ -26,14 +26,17 @@ def parse_duration(text: str) -> int:
     """
     found = _SHAPE.fullmatch(text.strip())
     if found is None:
-        message = f"{text!r} is not a duration; write a whole number and one of {', '.join(_UNITS)}, such as '30s'"
-        raise ValueError(message)
+        raise ValueError(
+            f"{text!r} is not a duration; write a whole number and one of {', '.join(_UNITS)}, such as '30s'"
+        )
     return int(found[1]) * _UNITS[found[2]]
 
 
 def format_duration(us: int) -> str:
-    """Turn microseconds into the shortest text that `parse_duration` reads as the same."""
+    """Turn microseconds (not negative) into the shortest text that `parse_duration` reads as the same."""
+    if us == 0:
+        return "0s"
     for unit in ("d", "h", "m", "s", "ms"):
-        if us and us % _UNITS[unit] == 0:
+        if us % _UNITS[unit] == 0:
             return f"{us // _UNITS[unit]}{unit}"
     return f"{us}us"

@@ -25,6 +25,7 @@ def unescape(token: str) -> str:
     """Give back the name that `escape` or `escape_pattern` was given."""
     if "~" not in token:
         return token
+    # `~0` goes last: it makes a `~` that must not be read again
     return token.replace("~2", "*").replace("~1", "/").replace("~0", "~")
 
 
@@ -37,6 +38,5 @@ def parse_pointer(pointer: str) -> list[str]:
     if not pointer:
         return []
     if not pointer.startswith("/"):
-        message = f"{pointer!r} is not a JSON Pointer: it does not start with '/'"
-        raise ValueError(message)
+        raise ValueError(f"{pointer!r} is not a JSON Pointer: it does not start with '/'")
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/")]

@@ -1,4 +1,4 @@
-"""`rules.toml`: what is equal, what is noise, what nobody may read.
+"""`rules.toml`, compiled: what is equal, what is noise, what nobody may read.
 
 A rule has a match part (`service`, `endpoint`, `path`; each optional) and aspects. For one place in a document the
 first rule that matches and sets an aspect decides that aspect. `ignore`, `noise` and `redact` hold for everything
@@ -10,20 +10,22 @@ below, so a walk asks nothing where no rule can.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import re
-import tomllib
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal
+from fnmatch import translate
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from gnomon.core.aspects import PLAIN, Aspects, NumberTolerance, Redaction
 from gnomon.core.durations import parse_duration
 from gnomon.core.pointer import unescape
-from gnomon.errors import ConfigError
+from gnomon.core.rulefile import ASPECTS, INHERITED, EndpointTemplate, Rule, RuleFile, read_rule_file
 
 __all__ = [
+    "IGNORED_HEADERS",
+    "IGNORED_HEADER_PREFIXES",
     "Aspects",
     "EndpointRules",
     "EndpointTemplate",
@@ -34,8 +36,6 @@ __all__ = [
     "RuleSet",
     "parse_rules",
 ]
-
-NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 IGNORED_HEADERS: Final = frozenset(
     {
@@ -54,112 +54,30 @@ IGNORED_HEADERS: Final = frozenset(
         "tracestate",
     }
 )
+"""Headers that differ by nature: left out of the document unless a rule says otherwise."""
+
 IGNORED_HEADER_PREFIXES: Final = ("x-envoy-", "x-b3-", "x-gnomon-")
-MAX_COMPILED = 4096
+
+_MAX_ENDPOINTS: Final = 4096
+_MAX_STATES: Final = 4096
+"""Bounds of what traffic can make us remember: endpoint names and places in documents come from outside."""
+
+_HEADER_PARTS: Final = ("headers", "trailers")
+_COMPARING: Final = ("noise", "treat_as", "match", "time_tolerance", "number_tolerance", "case_insensitive")
+"""Aspects that mean nothing for a header that is not compared, so a rule that sets one wants it compared."""
 
 
-class NumberTolerance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Two numbers are equal when |live - shadow| <= max(absolute, relative * max(|live|, |shadow|))."""
-
-    relative: NonNegative = 0.0
-    absolute: NonNegative = 0.0
+class _Any:
+    """The step `**`: any number of steps, none included."""
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[rule]]` table; a field that is not set says nothing."""
+_ANY: Final = _Any()
+_ONE: Final = re.compile(r"(?s:.*)")
+"""The step `*`: any one step; any service, any endpoint."""
 
-    service: str | None = None
-    endpoint: str | None = None
-    path: str | None = None
-    ignore: bool | None = None
-    noise: bool | None = None
-    unordered: bool | None = None
-    key: str | None = None
-    map: bool | None = None
-    number_tolerance: NumberTolerance | None = None
-    time_tolerance: str | None = None
-    treat_as: Literal["uuid", "timestamp", "presence", "type"] | None = None
-    match: str | None = None
-    case_insensitive: bool | None = None
-    null_is_missing: bool | None = None
-    redact: Literal["hash", "drop"] | None = None
-    reason: str | None = None
-
-
-class EndpointTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[endpoint]]` table: a name where inference is not wanted, `GET /users/{id}/orders/{order}`."""
-
-    template: str
-    service: str | None = None
-
-
-class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole `rules.toml`."""
-
-    rule: list[Rule] = []
-    endpoint: list[EndpointTemplate] = []
-
-
-INHERITED: Final = ("ignore", "noise", "redact")
-ASPECTS: Final = (
-    *INHERITED,
-    "unordered",
-    "key",
-    "map",
-    "number_tolerance",
-    "time_tolerance",
-    "treat_as",
-    "match",
-    "case_insensitive",
-    "null_is_missing",
-)
-_LIFTING: Final = ("noise", "treat_as", "match", "time_tolerance", "number_tolerance", "case_insensitive")
-
-
-class Aspects(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the rules say about one place; `time_tolerance_us` in microseconds."""
-
-    ignore: bool = False
-    noise: bool = False
-    noise_reason: str | None = None
-    redact: Literal["hash", "drop"] | None = None
-    unordered: bool = False
-    key: str | None = None
-    map: bool = False
-    number_tolerance: NumberTolerance | None = None
-    time_tolerance_us: int | None = None
-    treat_as: Literal["uuid", "timestamp", "presence", "type"] | None = None
-    match: re.Pattern[str] | None = None
-    case_insensitive: bool = False
-    null_is_missing: bool = False
-
-    @property
-    def equalises(self) -> bool:
-        """Whether two unlike values may be equal here."""
-        return (
-            self.number_tolerance is not None
-            or self.time_tolerance_us is not None
-            or self.treat_as is not None
-            or self.match is not None
-            or self.case_insensitive
-        )
-
-
-_PLAIN: Final = Aspects()
-
-
-class _Wild:
-    """A step that is not a name: `*` (one step) or `**` (any depth)."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-_ONE: Final = _Wild("*")
-_ANY: Final = _Wild("**")
-_Step = str | _Wild
+_Step: TypeAlias = "str | re.Pattern[str] | _Any"
+_Positions: TypeAlias = frozenset[tuple[int, int]]
+"""(rule, steps of its path behind us); one past the end: the rule matched further above and holds below too."""
 
 
 class _Compiled(msgspec.Struct, frozen=True):
@@ -169,187 +87,272 @@ class _Compiled(msgspec.Struct, frozen=True):
     steps: tuple[Any, ...]
     time_tolerance_us: int | None
     match: re.Pattern[str] | None
+    inherits: bool
+
+    @property
+    def in_headers(self) -> bool:
+        """Whether the path leads into the headers or trailers by name."""
+        return bool(self.steps) and self.steps[0] in _HEADER_PARTS
+
+    def may_lift(self) -> bool:
+        """Whether this can bring back a header that differs by nature."""
+        last = self.steps[-1] if self.steps else _ANY
+        return self.in_headers or (isinstance(last, str) and _differs_by_nature(last))
+
+
+def _differs_by_nature(header: str) -> bool:
+    return header in IGNORED_HEADERS or header.startswith(IGNORED_HEADER_PREFIXES)
+
+
+def _compile(rule: Rule) -> _Compiled:
+    return _Compiled(
+        rule,
+        _steps(rule.path),
+        None if rule.time_tolerance is None else parse_duration(rule.time_tolerance),
+        None if rule.match is None else re.compile(rule.match),
+        any(getattr(rule, aspect) is not None for aspect in INHERITED),
+    )
 
 
 def _steps(path: str | None) -> tuple[_Step, ...]:
     if path is None:
         return (_ANY,)
     tokens = path[1:].split("/") if path else []
-    if tokens and tokens[0] in ("headers", "trailers"):
-        tokens[1:2] = [token.lower() for token in tokens[1:2]]  # header names are case-insensitive
-    return tuple(_ONE if t == "*" else _ANY if t == "**" else unescape(t) for t in tokens)
+    if len(tokens) > 1 and tokens[0] in _HEADER_PARTS:
+        tokens[1] = tokens[1].lower()  # header names are case-insensitive
+    return tuple(map(_step, tokens))
+
+
+def _step(text: str) -> _Step:
+    if text == "**":
+        return _ANY
+    if text == "*":
+        return _ONE
+    if "*" in text:  # a part of a name: `x-rate-*`
+        return re.compile(translate("*".join(glob.escape(unescape(part)) for part in text.split("*"))))
+    return unescape(text)
+
+
+def _scope(pattern: str | None) -> re.Pattern[str]:
+    """Compile a glob over services or endpoints: only `*` and `?` are special, names may hold `{id}` and `[`."""
+    return _ONE if pattern is None else re.compile(translate(pattern.replace("[", "[[]")))
+
+
+def _matches(step: object, name: str | None) -> bool:
+    return isinstance(step, re.Pattern) and name is not None and step.fullmatch(name) is not None
 
 
 class PathRules:
-    """One state of the automaton: the rules that hold at a place, and those that may still match below it."""
+    """One state of the automaton: the rules that hold at a place, and those that may still match below it.
 
-    __slots__ = ("_children", "_compiled", "_indexed", "_items", "_names", "_positions", "aspects", "dead", "redact", "skip")
+    Attributes:
+        aspects: What the rules say about the value at this place.
+        redact: How it is hidden, with everything below it.
+        positions: What has matched so far; states with the same are the same.
+        equalises: Whether unlike values may be equal here.
+        skip: Nothing at this place or below it can make a difference.
+        dead: No rule can match here or anywhere below.
+    """
 
-    def __init__(self, compiled: tuple[_Compiled, ...], positions: frozenset[tuple[int, int]]) -> None:
-        self._compiled = compiled
-        self._positions = positions
-        self._children: dict[str | None, PathRules] = {}
-        self._items: dict[int | None, PathRules] = {}
-        self._names: set[str] = set()
-        self._indexed = False
-        pending = False
-        for rule, at in positions:
-            steps = compiled[rule].steps
-            if at < len(steps):
-                pending = True
-                step = steps[at]
-                if isinstance(step, str):
-                    self._names.add(step)
-                    self._indexed = self._indexed or step.isdigit()
-        self.aspects = self._resolve()
-        self.redact = self.aspects.redact
-        self.skip = self.aspects.ignore and not self._may_lift_ignore()
-        self.dead = not pending and self.aspects is _PLAIN
+    __slots__ = (
+        "_automaton",
+        "_indexed",
+        "_names",
+        "_next",
+        "_wild",
+        "aspects",
+        "dead",
+        "equalises",
+        "positions",
+        "redact",
+        "skip",
+    )
+
+    def __init__(self, automaton: _Automaton, positions: _Positions) -> None:
+        pending = [automaton.rules[rule].steps[at] for rule, at in positions if at < len(automaton.rules[rule].steps)]
+        self._automaton = automaton
+        self.positions = positions
+        self._next: dict[object, PathRules] = {}
+        self._names = frozenset(step for step in pending if isinstance(step, str))
+        self._wild = tuple({step for step in pending if isinstance(step, re.Pattern) and step is not _ONE})
+        self._indexed = bool(self._wild) or any(name.isdigit() for name in self._names)
+        self.aspects = automaton.aspects(positions)
+        self.redact: Redaction | None = self.aspects.redact
+        self.equalises = self.aspects.equalises
+        self.dead = not pending and self.aspects == PLAIN
+        self.skip = self.aspects.ignore and not automaton.may_lift_ignore(positions)
 
     def child(self, name: str) -> PathRules:
         """Give the state of an object's member."""
-        if self.dead:
-            return self
-        key = name if name in self._names else None
-        found = self._children.get(key)
+        key: object = name if name in self._names else None
+        if self._wild:
+            key = (key, *(step.fullmatch(name) is not None for step in self._wild))
+        found = self._next.get(key)
         if found is None:
-            found = self._children[key] = self._advance(name)
+            found = self._next[key] = self._automaton.advance(self.positions, name)
         return found
 
     def item(self, index: int) -> PathRules:
         """Give the state of an array's element."""
-        if self.dead:
-            return self
-        key = index if self._indexed and str(index) in self._names else None
-        found = self._items.get(key)
+        return self.child(str(index)) if self._indexed else self.element()
+
+    def element(self) -> PathRules:
+        """Give the state of an array's element that no rule names by its index."""
+        found = self._next.get(_ANY)
         if found is None:
-            found = self._items[key] = self._advance(str(index))
+            found = self._next[_ANY] = self._automaton.advance(self.positions, None)
         return found
 
-    def _advance(self, name: str) -> PathRules:
+    def forget(self) -> None:
+        """Drop the states below; they are built again when asked for."""
+        self._next.clear()
+
+    def redacts_below(self) -> bool:
+        """Whether some rule redacts here or may redact below."""
+        return self.redact is not None or any(rule.redact is not None for rule in self._pending())
+
+    def tolerates_below(self) -> bool:
+        """Whether a tolerance holds here or may hold below."""
+        return self.aspects.tolerates or any(
+            rule.number_tolerance is not None or rule.time_tolerance is not None for rule in self._pending()
+        )
+
+    def _pending(self) -> list[Rule]:
+        rules = self._automaton.rules
+        return [rules[rule].rule for rule, at in self.positions if at < len(rules[rule].steps)]
+
+
+class _Automaton:
+    """The states that walks have met so far; a state is known by its positions."""
+
+    __slots__ = ("_states", "rules")
+
+    def __init__(self, rules: tuple[_Compiled, ...]) -> None:
+        self.rules = rules
+        self._states: dict[_Positions, PathRules] = {}
+
+    def start(self) -> PathRules:
+        """Give the state of the whole document."""
+        return self._state({(rule, 0) for rule in range(len(self.rules))})
+
+    def advance(self, positions: _Positions, name: str | None) -> PathRules:
+        """Give the state one step further down; None is a step that no rule names."""
         reached: set[tuple[int, int]] = set()
-        for rule, at in self._positions:
-            steps = self._compiled[rule].steps
-            if at >= len(steps):
-                reached.add((rule, len(steps) + 1))
+        for rule, at in positions:
+            compiled = self.rules[rule]
+            if at >= len(compiled.steps):
+                if compiled.inherits:
+                    reached.add((rule, len(compiled.steps) + 1))
                 continue
-            step = steps[at]
+            step = compiled.steps[at]
             if step is _ANY:
                 reached.add((rule, at))
-            elif step is _ONE or step == name:
+            elif step is _ONE or step == name or _matches(step, name):
                 reached.add((rule, at + 1))
-        return PathRules(self._compiled, _closure(self._compiled, reached))
+        return self._state(reached)
 
-    def _matching(self) -> list[tuple[int, bool]]:
-        """Give the rules that match here, first rule first, with whether they match this very place."""
-        found: dict[int, bool] = {}
-        for rule, at in self._positions:
-            length = len(self._compiled[rule].steps)
+    def _state(self, reached: set[tuple[int, int]]) -> PathRules:
+        pending = list(reached)
+        while pending:  # `**` matches no step at all, too
+            rule, at = pending.pop()
+            steps = self.rules[rule].steps
+            if at < len(steps) and steps[at] is _ANY and (rule, at + 1) not in reached:
+                reached.add((rule, at + 1))
+                pending.append((rule, at + 1))
+        positions = frozenset(reached)
+        found = self._states.get(positions)
+        if found is None:
+            if len(self._states) >= _MAX_STATES:
+                for state in self._states.values():
+                    state.forget()
+                self._states.clear()
+            found = self._states[positions] = PathRules(self, positions)
+        return found
+
+    def matching(self, positions: _Positions) -> list[tuple[_Compiled, bool]]:
+        """Give the rules that hold at a place, first rule first, with whether they match this very place."""
+        here: dict[int, bool] = {}
+        for rule, at in positions:
+            length = len(self.rules[rule].steps)
             if at >= length:
-                found[rule] = found.get(rule, False) or at == length
-        return sorted(found.items())
+                here[rule] = here.get(rule, False) or at == length
+        return [(self.rules[rule], exact) for rule, exact in sorted(here.items())]
 
-    def _resolve(self) -> Aspects:
+    def aspects(self, positions: _Positions) -> Aspects:
+        """Decide each aspect by the first rule that sets it."""
         values: dict[str, Any] = {}
         deciders: dict[str, _Compiled] = {}
-        for index, here in self._matching():
-            compiled = self._compiled[index]
+        for compiled, here in self.matching(positions):
             for aspect in ASPECTS if here else INHERITED:
                 value = getattr(compiled.rule, aspect)
                 if value is not None and aspect not in values:
                     values[aspect] = value
                     deciders[aspect] = compiled
-        if not values:
-            return _PLAIN
-        if "time_tolerance" in values:
-            del values["time_tolerance"]
+        if values.pop("time_tolerance", None) is not None:
             values["time_tolerance_us"] = deciders["time_tolerance"].time_tolerance_us
         if "match" in values:
             values["match"] = deciders["match"].match
+        if "treat_as" in values:
+            values["treats_inside"] = deciders["treat_as"].steps[-1:] == (_ANY,)
         if values.get("noise"):
             rule = deciders["noise"].rule
             values["noise_reason"] = rule.reason or f"rule: {rule.path or 'everything'}"
         return Aspects(**values)
 
-    def _may_lift_ignore(self) -> bool:
+    def may_lift_ignore(self, positions: _Positions) -> bool:
         """Whether a rule further below can say `ignore = false` before the one that ignores here."""
-        decider = next(i for i, _ in self._matching() if self._compiled[i].rule.ignore is not None)
+        held = {rule for rule, at in positions if at >= len(self.rules[rule].steps)}
+        decider = min((rule for rule in held if self.rules[rule].rule.ignore is not None), default=0)
         return any(
-            rule < decider and at < len(self._compiled[rule].steps) and self._compiled[rule].rule.ignore is False
-            for rule, at in self._positions
+            rule < decider and at < len(self.rules[rule].steps) and self.rules[rule].rule.ignore is False
+            for rule, at in positions
         )
-
-    def redacts_below(self) -> bool:
-        """Whether some rule redacts here or may redact below."""
-        return self.redact is not None or any(
-            at < len(self._compiled[rule].steps) and self._compiled[rule].rule.redact is not None
-            for rule, at in self._positions
-        )
-
-    def aligns_by_tolerance(self) -> bool:
-        """Whether a tolerance holds here or may hold below: such equality has no canonical form."""
-        if self.aspects.number_tolerance is not None or self.aspects.time_tolerance_us is not None:
-            return True
-        return any(
-            at < len(self._compiled[rule].steps)
-            and (self._compiled[rule].rule.number_tolerance is not None or self._compiled[rule].rule.time_tolerance is not None)
-            for rule, at in self._positions
-        )
-
-
-def _closure(compiled: tuple[_Compiled, ...], positions: set[tuple[int, int]]) -> frozenset[tuple[int, int]]:
-    """Let `**` match no step at all, and drop an exact match that only repeats an inherited one."""
-    reached = set(positions)
-    pending = list(positions)
-    while pending:
-        rule, at = pending.pop()
-        steps = compiled[rule].steps
-        if at < len(steps) and steps[at] is _ANY and (rule, at + 1) not in reached:
-            reached.add((rule, at + 1))
-            pending.append((rule, at + 1))
-    return frozenset(reached)
 
 
 class EndpointRules:
     """The rules of one service's endpoint; `root` stands for the whole compared document."""
 
-    __slots__ = ("_lifted", "root")
+    __slots__ = ("_automaton", "_may_lift", "root")
 
     def __init__(self, compiled: tuple[_Compiled, ...]) -> None:
-        start = _closure(compiled, {(i, 0) for i in range(len(compiled))})
-        self.root = PathRules(compiled, start)
-        self._lifted = frozenset(_lifted_headers(compiled))
+        self._automaton = _Automaton(compiled)
+        self.root = self._automaton.start()
+        self._may_lift = any(item.may_lift() for item in compiled)
 
-    def keeps_header(self, name: str) -> bool:
-        """Whether a header (lower-case name) is part of the document: not one that differs by nature."""
-        if name in IGNORED_HEADERS or name.startswith(IGNORED_HEADER_PREFIXES):
-            return name in self._lifted
-        return True
+    def keeps_header(self, name: str, part: str = "headers") -> bool:
+        """Whether a header (lower-case name) of `headers` or `trailers` is in the document.
 
+        One that differs by nature is there only if a rule says otherwise: `ignore = false` at a path that leads into
+        the headers or ends in the header's name, or something about how to compare it under its own name.
+        """
+        return not _differs_by_nature(name) or (self._may_lift and self._lifts(name, part))
 
-def _lifted_headers(compiled: tuple[_Compiled, ...]) -> list[str]:
-    """Headers that a rule names itself and does not ignore: they are compared although they differ by nature."""
-    decided: dict[str, bool] = {}
-    for item in compiled:
-        name = item.steps[-1] if item.steps else _ANY
-        if not isinstance(name, str) or item.steps[0] not in ("headers", "trailers", _ANY, _ONE):
-            continue
-        if item.rule.ignore is not None:
-            decided.setdefault(name.lower(), not item.rule.ignore)
-        elif any(getattr(item.rule, aspect) is not None for aspect in _LIFTING):
-            decided.setdefault(name.lower(), True)
-    return [name for name, kept in decided.items() if kept]
+    def _lifts(self, name: str, part: str) -> bool:
+        for compiled, here in self._automaton.matching(self.root.child(part).child(name).positions):
+            named = here and compiled.steps[-1:] == (name,)
+            if compiled.rule.ignore is not None and (named or compiled.in_headers):
+                return not compiled.rule.ignore
+            if named and any(getattr(compiled.rule, aspect) is not None for aspect in _COMPARING):
+                return True
+        return False
 
 
 class RuleSet:
-    """All rules, and their version: a hash of what they say (comments and layout do not count)."""
+    """All rules, and their version: a hash of what they say (comments and layout do not count).
 
-    def __init__(self, file: RuleFile, text: str = "", source: str = "rules") -> None:
+    Args:
+        file: What was read.
+        text: The text it was read from, as it is stored beside the comparisons.
+    """
+
+    def __init__(self, file: RuleFile, text: str = "") -> None:
         self.file = file
         self.text = text
         self.version = hashlib.sha256(msgspec.json.encode(file, order="deterministic")).hexdigest()[:16]
         self.endpoints = tuple(file.endpoint)
-        self._compiled = [_compile(rule, number, source) for number, rule in enumerate(file.rule, start=1)]
+        self._compiled = [_compile(rule) for rule in file.rule]
+        self._scopes = [(_scope(rule.service), _scope(rule.endpoint)) for rule in file.rule]
+        self._template_scopes = [_scope(endpoint.service) for endpoint in file.endpoint]
         self._by_endpoint: dict[tuple[str, str], EndpointRules] = {}
         self._by_rules: dict[tuple[int, ...], EndpointRules] = {}
 
@@ -358,53 +361,26 @@ class RuleSet:
         found = self._by_endpoint.get((service, endpoint))
         if found is None:
             chosen = tuple(
-                i
-                for i, c in enumerate(self._compiled)
-                if _glob(c.rule.service, service) and _glob(c.rule.endpoint, endpoint)
+                rule
+                for rule, (services, endpoints) in enumerate(self._scopes)
+                if _matches(services, service) and _matches(endpoints, endpoint)
             )
+            if len(self._by_endpoint) >= _MAX_ENDPOINTS:
+                self._by_endpoint.clear()
+                self._by_rules.clear()
             found = self._by_rules.get(chosen)
             if found is None:
-                found = self._by_rules[chosen] = EndpointRules(tuple(self._compiled[i] for i in chosen))
-            if len(self._by_endpoint) >= MAX_COMPILED:  # endpoint names come from traffic: the cache is bounded
-                self._by_endpoint.clear()
+                found = self._by_rules[chosen] = EndpointRules(tuple(self._compiled[rule] for rule in chosen))
             self._by_endpoint[service, endpoint] = found
         return found
 
     def templates_for(self, service: str) -> list[str]:
         """Give the endpoint templates that hold for one service, in the order of the file."""
-        return [e.template for e in self.endpoints if _glob(e.service, service)]
-
-
-def _glob(pattern: str | None, value: str) -> bool:
-    return pattern is None or pattern == value or fnmatchcase(value, pattern)
-
-
-def _compile(rule: Rule, number: int, source: str) -> _Compiled:
-    where = f"{source}: [[rule]] number {number}"
-    if rule.path is not None and rule.path != "" and not rule.path.startswith("/"):
-        raise ConfigError(f"{where}: path {rule.path!r} does not start with '/'", 'write it as "/body/items/*/price"')
-    if all(getattr(rule, aspect) is None for aspect in ASPECTS):
-        raise ConfigError(f"{where}: says nothing", f"set one of {', '.join(ASPECTS)}, or remove the table")
-    match = None
-    if rule.match is not None:
-        try:
-            match = re.compile(rule.match)
-        except re.error as error:
-            raise ConfigError(f"{where}: match {rule.match!r} is not a regular expression: {error}") from error
-    time_us = None
-    if rule.time_tolerance is not None:
-        try:
-            time_us = parse_duration(rule.time_tolerance)
-        except ValueError as error:
-            raise ConfigError(f"{where}: time_tolerance: {error}") from error
-    return _Compiled(rule, _steps(rule.path), time_us, match)
-
-
-_KNOWN: Final = {
-    "rule": tuple(Rule.__struct_fields__),
-    "endpoint": tuple(EndpointTemplate.__struct_fields__),
-    "number_tolerance": tuple(NumberTolerance.__struct_fields__),
-}
+        return [
+            endpoint.template
+            for endpoint, services in zip(self.endpoints, self._template_scopes, strict=True)
+            if _matches(services, service)
+        ]
 
 
 def parse_rules(text: str, source: str = "rules.toml") -> RuleSet:
@@ -413,38 +389,4 @@ def parse_rules(text: str, source: str = "rules.toml") -> RuleSet:
     Raises:
         ConfigError: Not TOML, or a table, key or value that a rules file cannot have; says which, and the closest key.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not TOML: {error}", "correct that line") from error
-    _check_keys(document, ("rule", "endpoint"), source, "table")
-    for table in ("rule", "endpoint"):
-        entries = document.get(table, [])
-        if not isinstance(entries, list):
-            raise ConfigError(f"{source}: [{table}] must be an array of tables", f"write [[{table}]]")
-        for number, entry in enumerate(entries, start=1):
-            where = f"{source}: [[{table}]] number {number}"
-            if not isinstance(entry, dict):
-                raise ConfigError(f"{where} must be a table", f"write [[{table}]]")
-            _check_keys(entry, _KNOWN[table], where, "key")
-            if isinstance(entry.get("number_tolerance"), dict):
-                _check_keys(entry["number_tolerance"], _KNOWN["number_tolerance"], f"{where}: number_tolerance", "key")
-            try:
-                msgspec.convert(entry, Rule if table == "rule" else EndpointTemplate)
-            except msgspec.ValidationError as error:
-                raise ConfigError(f"{where}: {_explain(error)}") from error
-    return RuleSet(msgspec.convert(document, RuleFile), text, source)
-
-
-def _explain(error: msgspec.ValidationError) -> str:
-    """Turn msgspec's `Expected ..., got ... - at `$.x`` into `x: expected ..., got ...`."""
-    message, _, where = str(error).partition(" - at `$.")
-    return f"{where.rstrip('`')}: {message[0].lower()}{message[1:]}" if where else message
-
-
-def _check_keys(table: dict[str, Any], known: tuple[str, ...], where: str, what: str) -> None:
-    for key in table:
-        if key not in known:
-            close = get_close_matches(key, known, n=1)
-            remedy = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            raise ConfigError(f"{where}: no such {what}: {key!r}", remedy)
+    return RuleSet(read_rule_file(text, source), text)
