@@ -76,7 +76,8 @@ def _state_at(difference: Difference, root: PathRules) -> PathRules | None:
     names = parse_pointer(difference.path)
     steps = difference.pattern[1:].split("/") if difference.pattern else []
     for name, step in zip(names, steps, strict=True):
-        if state.skip or state.aspects.treat_as in ("presence", "type"):
+        aspects = state.aspects
+        if state.skip or (aspects.treat_as in ("presence", "type") and not aspects.treats_inside):
             return None
         # a `*` step is an array position, or a key of an object used as a map: both rules know by `*`
         state = state.item(int(name)) if step == "*" and name.isdigit() else state.child(name)

@@ -310,11 +310,12 @@ class _Automaton:
 
 
 class EndpointRules:
-    """The rules of one service's endpoint; `root` stands for the whole compared document."""
+    """The rules of one service's endpoint, in the order of the file; `root` stands for the whole compared document."""
 
-    __slots__ = ("_automaton", "_may_lift", "root")
+    __slots__ = ("_automaton", "_may_lift", "root", "rules")
 
     def __init__(self, compiled: tuple[_Compiled, ...]) -> None:
+        self.rules = tuple(item.rule for item in compiled)
         self._automaton = _Automaton(compiled)
         self.root = self._automaton.start()
         self._may_lift = any(item.may_lift() for item in compiled)
