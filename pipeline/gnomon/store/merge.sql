@@ -6,17 +6,21 @@
 --   replaced   there are such rows within the horizon and none says the same: they give way
 --   new        there is none
 -- A comparison also replaces the landed shadow_missing row of its request that names no target.
+-- Marks of redacted secrets count as equal: without a key in the settings each run hashes with another one.
+CREATE OR REPLACE TEMP MACRO unmarked(value) AS regexp_replace(
+    value, '(redacted:)?hmac-sha256:(%3A)?[0-9a-f]{16,64}', 'redacted', 'g');
+
 BEGIN;
 
 CREATE TEMP TABLE matches AS
 SELECT
     s.rowid AS staged, t.rowid AS landed, t.request_id, t.target, t.role, t.started_at, t.run,
     (
-        s.target, s.service, s.endpoint, s.method, s.path, s.started_at, s.live_target, s.live_status, s.shadow_status,
+        s.target, s.service, s.endpoint, s.method, unmarked(s.path), s.started_at, s.live_target, s.live_status, s.shadow_status,
         s.live_error, s.shadow_error, s.live_ms, s.shadow_ms, s.delta_ms, s.outcome, s.differences,
         s.noise_differences, s.severity, s.late, s.duplicates, s.synthetic, s.flags, s.as_of, s.rules
     ) IS NOT DISTINCT FROM (
-        t.target, t.service, t.endpoint, t.method, t.path, t.started_at, t.live_target, t.live_status, t.shadow_status,
+        t.target, t.service, t.endpoint, t.method, unmarked(t.path), t.started_at, t.live_target, t.live_status, t.shadow_status,
         t.live_error, t.shadow_error, t.live_ms, t.shadow_ms, t.delta_ms, t.outcome, t.differences,
         t.noise_differences, t.severity, t.late, t.duplicates, t.synthetic, t.flags, t.as_of, t.rules
     ) AS equal
@@ -28,14 +32,18 @@ WHERE t.started_at BETWEEN getvariable('earliest') AND getvariable('latest')
 
 -- A comparison that looks the same is still another answer when its differences are not the same set.
 CREATE TEMP TABLE staged_differences AS
-SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at)
+SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at) REPLACE (
+    unmarked(d.path) AS path, unmarked(d.shadow_path) AS shadow_path, unmarked(d.pattern) AS pattern,
+    unmarked(d.live_value) AS live_value, unmarked(d.shadow_value) AS shadow_value)
 FROM matches AS m
 JOIN stage.differences AS d ON d.request_id = m.request_id AND d.target = m.target AND d.role = m.role
     AND d.started_at = m.started_at
 WHERE m.equal;
 
 CREATE TEMP TABLE landed_differences AS
-SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at)
+SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at) REPLACE (
+    unmarked(d.path) AS path, unmarked(d.shadow_path) AS shadow_path, unmarked(d.pattern) AS pattern,
+    unmarked(d.live_value) AS live_value, unmarked(d.shadow_value) AS shadow_value)
 FROM matches AS m
 JOIN target.differences AS d ON d.request_id = m.request_id AND d.target = m.target AND d.role = m.role
     AND d.started_at = m.started_at
