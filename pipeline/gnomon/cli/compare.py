@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from gnomon.cli.findings import print_findings
-from gnomon.cli.options import FILE, config_option, load, read_rules, rules_option
+from gnomon.cli.options import FILE, check_writable, config_option, load, read_rules, rules_option
 from gnomon.cli.tables import progress_bar
 from gnomon.cli.text import percent
 from gnomon.config import Settings
@@ -125,6 +125,8 @@ def gate(summary: RunSummary, limit: float) -> int:
 def _compare(given: _Given, named: list[tuple[str, Role | None]], context: click.Context) -> RunSummary:
     loaded = load(context, given.config)
     rules = read_rules(given.rules, loaded)
+    if given.report is not None:
+        check_writable(given.report)  # before the work, not after it
     from gnomon.capture import Source, capture_size
     from gnomon.compare import CompareRequest, compare_captures
 

@@ -127,6 +127,19 @@ def read_rules(option: Path | None, loaded: Loaded) -> RuleSet:
         raise InputError(f"{file} is not UTF-8 text: {error}", "save it as UTF-8") from error
 
 
+def check_writable(file: Path) -> None:
+    """Look whether a file can be written, before the work whose result it is to hold.
+
+    Raises:
+        UsageError: It is a directory, or its directory is missing or not ours to write to.
+    """
+    if file.is_dir():
+        raise UsageError(f"{file} is a directory", "name a file to write")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        why = "no permission" if file.parent.exists() else "there is no such directory"
+        raise UsageError(f"{file} cannot be written: {why}", "choose another place")
+
+
 def write_file(file: Path, text: str) -> None:
     """Write a file that a command was asked for.
 

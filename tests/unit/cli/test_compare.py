@@ -125,6 +125,11 @@ def test_without_a_capture_there_is_nothing_to_do(run: Run) -> None:
     [
         (["absent.ndjson"], "absent.ndjson"),
         (["capture.ndjson", "--format", "pcap"], "'pcap' is not one of"),
+        (
+            ["capture.ndjson", "--report", "absent/r.html"],
+            "absent/r.html cannot be written: there is no such directory",
+        ),
+        (["capture.ndjson", "--report", "."], ". is a directory; name a file to write"),
         (["capture.ndjson", "--rules", "absent.toml"], "absent.toml cannot be read: No such file or directory"),
         (["capture.ndjson", "--config", "absent.toml"], "absent.toml cannot be read: No such file or directory"),
     ],
