@@ -36,9 +36,7 @@ def write(path: Path, records: Sequence[Exchange | bytes]) -> Path:
 def compare(db: Path, capture: Path, rules: str = "", **settings: Any) -> RunSummary:
     """Compare one capture into a database."""
     return compare_captures(
-        CompareRequest(
-            sources=[Source(str(capture))], db=db, rules=parse_rules(rules), settings=Settings(**settings)
-        )
+        CompareRequest(sources=[Source(str(capture))], db=db, rules=parse_rules(rules), settings=Settings(**settings))
     )
 
 
@@ -127,7 +125,10 @@ def test_spilling_to_disk_changes_nothing(tmp_path: Path) -> None:
     compare(tmp_path / "a.duckdb", capture)
     compare(tmp_path / "b.duckdb", capture, limits=msgspec.structs.replace(Settings().limits, spill_bytes=1))
     columns = "* EXCLUDE (run, landed_at, path)"
-    for sql in (f"SELECT {columns} FROM comparisons ORDER BY ALL", "SELECT pattern, kind FROM differences ORDER BY ALL"):
+    for sql in (
+        f"SELECT {columns} FROM comparisons ORDER BY ALL",
+        "SELECT pattern, kind FROM differences ORDER BY ALL",
+    ):
         assert rows(tmp_path / "a.duckdb", sql) == rows(tmp_path / "b.duckdb", sql)
 
 
@@ -165,9 +166,7 @@ def test_evidence_is_kept_for_diverging_requests_up_to_a_budget(tmp_path: Path) 
 
 def judge(db: Path, rules: str, *, dry_run: bool = False) -> RejudgeSummary:
     """Judge everything again."""
-    return rejudge(
-        db, parse_rules(rules), Settings(), selection=Selection(synthetic="include"), dry_run=dry_run
-    )
+    return rejudge(db, parse_rules(rules), Settings(), selection=Selection(synthetic="include"), dry_run=dry_run)
 
 
 IGNORE_ID = '[[rule]]\npath = "/body/id"\nignore = true\n'
@@ -274,3 +273,21 @@ def test_progress_adds_up_to_the_size_of_the_captures(tmp_path: Path) -> None:
     compare_captures(request, told.append)
     assert sum(told) == capture.stat().st_size
     assert min(told) >= 0
+
+
+def test_learned_names_are_applied_by_views_and_not_stored(tmp_path: Path) -> None:
+    """Many words at one place of a path are values: views say so for all history, rows keep their names."""
+    db = tmp_path / "g.duckdb"
+    compare(
+        db,
+        write(
+            tmp_path / "a.ndjson",
+            [e for n in range(10) for e in pair(f"a-{n}", 1, 1, path=f"/users/ann{'x' * n}/cart")],
+        ),
+    )
+    assert rows(db, "SELECT count(*) FROM endpoint_stats") == [(10,)]
+    records = [e for n in range(20) for e in pair(f"b-{n}", 1, 1, path=f"/users/bob{'y' * n}/cart")]
+    summary = compare(db, write(tmp_path / "b.ndjson", records))
+    assert rows(db, "SELECT endpoint, pairs FROM endpoint_stats") == [("GET /users/{user}/cart", 30)]
+    assert rows(db, "SELECT count(DISTINCT endpoint) FROM comparisons") == [(30,)]
+    assert summary.endpoints[0].service == "shop"

@@ -13,6 +13,7 @@ import msgspec
 from gnomon.errors import InputError
 from gnomon.model import EPOCH
 from gnomon.store.database import attach, script, translated
+from gnomon.store.learning import learn_endpoints
 
 __all__ = ["Landed", "RunRecord", "check_target", "merge", "publish"]
 
@@ -141,6 +142,7 @@ def merge(
         for statement in connection.extract_statements(script("merge.sql")):
             connection.execute(statement)
         [counts] = connection.execute(_COUNTS).fetchall()
+        learn_endpoints(connection, "target")
         connection.execute("CHECKPOINT target")
         connection.execute("DETACH target")
     return Landed(*counts)

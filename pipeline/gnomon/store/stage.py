@@ -15,6 +15,7 @@ from gnomon.model import Comparison, Difference, Exchange, Reject
 from gnomon.store.batches import comparison_table, difference_table, exchange_table, reject_table
 from gnomon.store.database import attach, translated
 from gnomon.store.landing import Landed, RunRecord, check_target, is_fresh, merge, publish
+from gnomon.store.learning import learn_endpoints
 from gnomon.store.statistics import Selection, Statistics
 
 __all__ = ["StagedRun"]
@@ -121,8 +122,10 @@ class StagedRun:
             self._connection.execute("INSERT INTO rule_versions VALUES (?, ?, ?)", [version, text, first_used])
 
     def statistics(self) -> Statistics:
-        """Questions about what this run has staged so far. Ask before landing."""
+        """Questions about what this run has staged so far, under names learned from it. Ask before landing."""
         self._flush()
+        with translated(self._file):
+            learn_endpoints(self._connection, "stage")
         return Statistics(self._connection)
 
     def land(self, record: RunRecord, now: datetime) -> Landed:
