@@ -184,10 +184,14 @@ def _common_subsequence(live: Sequence[Hashable], shadow: Sequence[Hashable], bu
     from_shadow = [j for j, identity in enumerate(shadow) if identity in numbers]
     one, other = [numbers[live[i]] for i in from_live], [numbers[shadow[j]] for j in from_shadow]
     matches = sum(in_live[identity] * in_shadow[identity] for identity in numbers)
-    if budget.spend(matches + len(one) + len(other)):
-        found: Pairs | None = _hunt_szymanski(one, other)
-    else:
-        found = _myers(one, other, budget)
+    cost = matches + len(one) + len(other)
+    # Few edits are found fast, however many matches there are: worth a try beside all of them, or all that is left
+    allowance = min(cost // 4, budget.left - cost) if cost <= budget.left else budget.left
+    attempt = Budget(allowance)
+    found = _myers(one, other, attempt)
+    budget.spend(allowance - attempt.left)
+    if found is None and budget.spend(cost):
+        found = _hunt_szymanski(one, other)
     return None if found is None else [(from_live[i], from_shadow[j]) for i, j in found]
 
 
