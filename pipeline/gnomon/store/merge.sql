@@ -7,53 +7,61 @@
 --   new        there is none
 -- A comparison also replaces the landed shadow_missing row of its request that names no target.
 -- Marks of redacted secrets count as equal: without a key in the settings each run hashes with another one.
-CREATE OR REPLACE TEMP MACRO unmarked(value) AS regexp_replace(
-    value, '(redacted:)?hmac-sha256:(%3A)?[0-9a-f]{16,64}', 'redacted', 'g');
+-- Contents are told apart by 64-bit hashes, so that joins stay narrow; which rows are the same request is never
+-- left to a hash.
+CREATE OR REPLACE TEMP MACRO unmarked(value) AS
+    CASE WHEN contains(value, 'hmac-sha256:')
+        THEN regexp_replace(value, '(redacted:)?hmac-sha256:(%3A)?[0-9a-f]{16,64}', 'redacted', 'g')
+        ELSE value
+    END;
+
+CREATE OR REPLACE TEMP MACRO comparison_content(c) AS hash(
+    c.target, c.service, c.endpoint, c.method, unmarked(c.path), c.started_at, c.live_target, c.live_status,
+    c.shadow_status, c.live_error, c.shadow_error, c.live_ms, c.shadow_ms, c.delta_ms, c.outcome, c.differences,
+    c.noise_differences, c.severity, c.late, c.duplicates, c.synthetic, c.flags, c.as_of, c.rules);
+
+CREATE OR REPLACE TEMP MACRO difference_content(d) AS hash(
+    unmarked(d.path), unmarked(d.shadow_path), unmarked(d.pattern), d.kind, d.severity, unmarked(d.live_value),
+    unmarked(d.shadow_value), d.noise, d.reason)::HUGEINT;
+
+CREATE OR REPLACE TEMP MACRO comparison_key(d) AS hash(d.request_id, d.target, d.role, d.started_at);
 
 BEGIN;
 
 CREATE TEMP TABLE matches AS
 SELECT
-    s.rowid AS staged, t.rowid AS landed, t.request_id, t.target, t.role, t.started_at, t.run,
-    (
-        s.target, s.service, s.endpoint, s.method, unmarked(s.path), s.started_at, s.live_target, s.live_status, s.shadow_status,
-        s.live_error, s.shadow_error, s.live_ms, s.shadow_ms, s.delta_ms, s.outcome, s.differences,
-        s.noise_differences, s.severity, s.late, s.duplicates, s.synthetic, s.flags, s.as_of, s.rules
-    ) IS NOT DISTINCT FROM (
-        t.target, t.service, t.endpoint, t.method, unmarked(t.path), t.started_at, t.live_target, t.live_status, t.shadow_status,
-        t.live_error, t.shadow_error, t.live_ms, t.shadow_ms, t.delta_ms, t.outcome, t.differences,
-        t.noise_differences, t.severity, t.late, t.duplicates, t.synthetic, t.flags, t.as_of, t.rules
-    ) AS equal
-FROM stage.comparisons AS s
-JOIN target.comparisons AS t ON t.request_id = s.request_id AND t.role = s.role
-WHERE t.started_at BETWEEN getvariable('earliest') AND getvariable('latest')
-    AND abs(epoch_us(s.started_at) - epoch_us(t.started_at)) < getvariable('horizon_us')
+    s.staged, t.landed, t.request_id, t.target, t.role, t.started_at, t.run, t.key, t.content = s.content AS equal
+FROM (
+    SELECT
+        c.rowid AS staged, c.request_id, c.target, c.role, c.started_at, c.outcome, comparison_content(c) AS content
+    FROM stage.comparisons AS c
+) AS s
+JOIN (
+    SELECT
+        c.rowid AS landed, c.request_id, c.target, c.role, c.started_at, c.outcome, c.run,
+        comparison_key(c) AS key, comparison_content(c) AS content
+    FROM target.comparisons AS c
+    WHERE c.started_at BETWEEN getvariable('earliest') AND getvariable('latest')
+) AS t ON t.request_id = s.request_id AND t.role = s.role
+WHERE abs(epoch_us(s.started_at) - epoch_us(t.started_at)) < getvariable('horizon_us')
     AND (t.target = s.target OR (t.target = '' AND t.outcome = 'shadow_missing' AND s.outcome != 'shadow_missing'));
 
 -- A comparison that looks the same is still another answer when its differences are not the same set.
-CREATE TEMP TABLE staged_differences AS
-SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at) REPLACE (
-    unmarked(d.path) AS path, unmarked(d.shadow_path) AS shadow_path, unmarked(d.pattern) AS pattern,
-    unmarked(d.live_value) AS live_value, unmarked(d.shadow_value) AS shadow_value)
-FROM matches AS m
-JOIN stage.differences AS d ON d.request_id = m.request_id AND d.target = m.target AND d.role = m.role
-    AND d.started_at = m.started_at
-WHERE m.equal;
-
-CREATE TEMP TABLE landed_differences AS
-SELECT m.staged, d.* EXCLUDE (request_id, target, role, service, endpoint, started_at) REPLACE (
-    unmarked(d.path) AS path, unmarked(d.shadow_path) AS shadow_path, unmarked(d.pattern) AS pattern,
-    unmarked(d.live_value) AS live_value, unmarked(d.shadow_value) AS shadow_value)
-FROM matches AS m
-JOIN target.differences AS d ON d.request_id = m.request_id AND d.target = m.target AND d.role = m.role
-    AND d.started_at = m.started_at
-WHERE m.equal;
-
-UPDATE matches SET equal = false WHERE staged IN (
-    SELECT x.staged FROM (SELECT * FROM staged_differences EXCEPT ALL SELECT * FROM landed_differences) AS x
+CREATE TEMP TABLE changed AS
+SELECT x.key
+FROM (
+    SELECT comparison_key(d) AS key, difference_content(d) AS content, 1 AS side
+    FROM stage.differences AS d
     UNION ALL
-    SELECT x.staged FROM (SELECT * FROM landed_differences EXCEPT ALL SELECT * FROM staged_differences) AS x
-);
+    SELECT comparison_key(d) AS key, -difference_content(d) AS content, -1 AS side
+    FROM target.differences AS d
+    WHERE d.started_at BETWEEN getvariable('earliest') AND getvariable('latest')
+) AS x
+WHERE x.key IN (SELECT m.key FROM matches AS m WHERE m.equal)
+GROUP BY x.key
+HAVING sum(x.content) != 0 OR sum(x.side) != 0;
+
+UPDATE matches SET equal = false WHERE key IN (SELECT c.key FROM changed AS c);
 
 -- Every staged comparison that is written, and the run it keeps when it is judged again.
 CREATE TEMP TABLE written AS

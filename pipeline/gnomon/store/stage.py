@@ -22,6 +22,10 @@ __all__ = ["StagedRun"]
 
 BATCH_ROWS = 8_192
 BATCH_CHARACTERS = 8 << 20
+BATCHES_PER_COMMIT = 4
+"""Every commit writes to the log, but what is not committed keeps the Arrow memory that it came from."""
+
+CHECKPOINT = "64MB"
 HORIZON = timedelta(hours=24)
 EVERYTHING = Selection(synthetic="include")
 
@@ -62,6 +66,7 @@ class StagedRun:
         self._exchanges: list[tuple[str, str, str, str, str, datetime, str]] = []
         self._rejects: list[Reject] = []
         self._characters = 0
+        self._uncommitted = 0
         with translated(self._file):
             self._connection = duckdb.connect(
                 config={
@@ -73,8 +78,7 @@ class StagedRun:
             self._connection.execute("SET TimeZone = 'UTC'")
             attach(self._connection, self._file, "stage")
             self._connection.execute("USE stage")
-            # One transaction: nobody reads a stage that was not finished, so it needs no log on the way.
-            self._connection.execute("BEGIN")
+            self._connection.execute(f"SET wal_autocheckpoint = '{CHECKPOINT}'")
 
     def __enter__(self) -> Self:
         """The stage itself."""
@@ -141,7 +145,7 @@ class StagedRun:
         self._flush()
         with translated(self._file):
             staged = self._record(record)
-            self._connection.execute("COMMIT")
+            self._commit()
         if is_fresh(self._target):
             self._seal(now)
             if publish(self._file, self._target):
@@ -183,6 +187,9 @@ class StagedRun:
 
     def _insert(self, table: str, rows: Any) -> None:  # noqa: ANN401 - pyarrow has no types
         with translated(self._file):
+            if not self._uncommitted:
+                self._connection.execute("BEGIN")
+            self._uncommitted += 1
             self._connection.register("batch", rows)
             self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")  # noqa: S608 - our own name
             self._connection.unregister("batch")
@@ -203,6 +210,15 @@ class StagedRun:
             self._insert("rejects", reject_table(self._rejects))
             self._rejects.clear()
         self._characters = 0
+        if self._uncommitted >= BATCHES_PER_COMMIT:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Commit what was inserted, if anything was."""
+        with translated(self._file):
+            if self._uncommitted:
+                self._connection.execute("COMMIT")
+            self._uncommitted = 0
 
 
 _RUN = """

@@ -37,19 +37,20 @@ CREATE MACRO is_judged(outcome) AS outcome NOT IN ('live_missing', 'incomparable
 
 CREATE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
 
+-- The names in force: landed endpoint names and the templates learned for them.
+CREATE MACRO learned_names() AS TABLE
+    SELECT l.service, l.endpoint, any_value(l.template) AS template
+    FROM learned_endpoints AS l
+    WHERE l.version = (SELECT max(v.version) FROM learned_endpoints AS v)
+    GROUP BY l.service, l.endpoint;
+
 -- Comparisons of a time range under the names in force: learned templates apply to all history.
 CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
-    WITH learned AS (
-        SELECT l.service, l.endpoint, any_value(l.template) AS template
-        FROM learned_endpoints AS l
-        WHERE l.version = (SELECT max(v.version) FROM learned_endpoints AS v)
-        GROUP BY l.service, l.endpoint
-    )
     SELECT
         c.request_id, c.target, c.role, c.service, coalesce(t.template, c.endpoint) AS endpoint, c.started_at,
         c.outcome, c.severity, c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules
     FROM comparisons AS c
-    LEFT JOIN learned AS t ON t.service = c.service AND t.endpoint = c.endpoint
+    LEFT JOIN learned_names() AS t ON t.service = c.service AND t.endpoint = c.endpoint
     WHERE (since IS NULL OR c.started_at >= CAST(since AS TIMESTAMPTZ))
         AND (until IS NULL OR c.started_at < CAST(until AS TIMESTAMPTZ))
         AND CASE synthetic
@@ -61,19 +62,21 @@ CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'ex
 
 -- Comparisons of role shadow, each with what the same request's control says: null where it has none,
 -- else whether the control diverged while the shadow matched.
+-- Requests meet by a 64-bit hash here and below: millions of text keys would not fit in bounded memory.
 CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
-    WITH selected AS MATERIALIZED (SELECT * FROM selected_comparisons(since, until, synthetic)),
-    control AS (
-        SELECT k.request_id, k.started_at, bool_or(diverges(k.outcome)) AS diverged
-        FROM selected AS k
+    WITH control AS (
+        SELECT hash(k.request_id, k.started_at) AS request, bool_or(diverges(k.outcome)) AS diverged
+        FROM comparisons AS k
         WHERE k.role = 'control' AND is_judged(k.outcome)
-        GROUP BY k.request_id, k.started_at
+            AND (since IS NULL OR k.started_at >= CAST(since AS TIMESTAMPTZ))
+            AND (until IS NULL OR k.started_at < CAST(until AS TIMESTAMPTZ))
+        GROUP BY ALL
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
         CASE WHEN control.diverged IS NOT NULL THEN control.diverged AND s.outcome = 'match' END AS control_only
-    FROM selected AS s
-    LEFT JOIN control ON control.request_id = s.request_id AND control.started_at = s.started_at
+    FROM selected_comparisons(since, until, synthetic) AS s
+    LEFT JOIN control ON control.request = hash(s.request_id, s.started_at)
     WHERE s.role = 'shadow';
 
 CREATE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
@@ -107,95 +110,161 @@ CREATE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude'
         n.first_seen, n.last_seen
     FROM counted AS n;
 
+-- Differences of a time range under the names in force; `field` and `request` are hashes of what they name.
+CREATE MACRO selected_differences(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+    WITH tagged AS (
+        SELECT DISTINCT hash(c.request_id, c.started_at, c.target, c.role) AS comparison
+        FROM comparisons AS c
+        WHERE c.synthetic IS NOT NULL
+    )
+    SELECT
+        d.service, coalesce(t.template, d.endpoint) AS endpoint, d.target, d.role, d.pattern, d.kind, d.path,
+        d.request_id, d.started_at, d.noise, d.severity, d.live_value, d.shadow_value,
+        hash(d.service, coalesce(t.template, d.endpoint), d.target, d.role, d.pattern, d.kind) AS field,
+        hash(d.request_id, d.started_at) AS request
+    FROM differences AS d
+    LEFT JOIN learned_names() AS t ON t.service = d.service AND t.endpoint = d.endpoint
+    LEFT JOIN tagged AS g ON g.comparison = hash(d.request_id, d.started_at, d.target, d.role)
+    WHERE (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
+        AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
+        AND CASE synthetic
+            WHEN 'include' THEN true
+            WHEN 'exclude' THEN g.comparison IS NULL
+            WHEN 'only' THEN g.comparison IS NOT NULL
+            ELSE error('synthetic is ''include'', ''exclude'' or ''only''')
+        END;
+
 CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
-    WITH selected AS MATERIALIZED (SELECT * FROM selected_comparisons(since, until, synthetic)),
-    -- One row for each request, pattern and kind.
-    shown AS MATERIALIZED (
+    WITH fields AS MATERIALIZED (
         SELECT
-            c.service, c.endpoint, c.target, c.role, d.pattern, d.kind, d.request_id, d.started_at,
-            bool_and(d.noise) AS noise, max(severity_rank(d.severity)) AS rank
-        FROM differences AS d
-        JOIN selected AS c ON c.request_id = d.request_id AND c.started_at = d.started_at
-            AND c.target = d.target AND c.role = d.role
-        GROUP BY ALL
+            d.field, any_value(d.service) AS service, any_value(d.endpoint) AS endpoint, any_value(d.target) AS target,
+            any_value(d.role) AS role, any_value(d.pattern) AS pattern, any_value(d.kind) AS kind,
+            max(severity_rank(d.severity)) AS rank, min(d.started_at) AS first_seen, max(d.started_at) AS last_seen
+        FROM selected_differences(since, until, synthetic) AS d
+        GROUP BY d.field
+    ),
+    -- One row for each request at each field, however often it differs there.
+    shown AS MATERIALIZED (
+        SELECT d.field, d.request, bool_and(d.noise) AS noise, min(d.started_at) AS started_at
+        FROM selected_differences(since, until, synthetic) AS d
+        GROUP BY d.field, d.request
+    ),
+    counted AS MATERIALIZED (
+        SELECT
+            s.field, count(*) FILTER (NOT s.noise) AS requests, count(*) FILTER (s.noise) AS noise_requests,
+            arg_min(s.request, {'noise': s.noise, 'started_at': s.started_at, 'request': s.request}, 5) AS first
+        FROM shown AS s
+        GROUP BY s.field
     ),
     -- Patterns are bounded for each endpoint and target: the 1,000 most frequent keep their name.
     named AS MATERIALIZED (
         SELECT
-            s.service, s.endpoint, s.target, s.pattern,
+            f.service, f.endpoint, f.target, f.pattern,
             CASE WHEN row_number() OVER (
-                PARTITION BY s.service, s.endpoint, s.target ORDER BY count(*) DESC, s.pattern
-            ) <= 1000 THEN s.pattern ELSE '(other)' END AS shown_as
+                PARTITION BY f.service, f.endpoint, f.target
+                ORDER BY sum(c.requests + c.noise_requests) DESC, f.pattern
+            ) <= 1000 THEN f.pattern ELSE '(other)' END AS shown_as
+        FROM fields AS f
+        JOIN counted AS c ON c.field = f.field
+        WHERE f.role = 'shadow'
+        GROUP BY f.service, f.endpoint, f.target, f.pattern
+    ),
+    -- Requests that differ at several of the other patterns count once.
+    other AS (
+        SELECT
+            f.service, f.endpoint, f.target, f.kind,
+            count(DISTINCT s.request) FILTER (NOT s.noise) AS requests,
+            count(DISTINCT s.request) FILTER (s.noise) AS noise_requests
         FROM shown AS s
-        WHERE s.role = 'shadow'
-        GROUP BY s.service, s.endpoint, s.target, s.pattern
+        JOIN fields AS f ON f.field = s.field
+        JOIN named AS n ON n.service = f.service AND n.endpoint = f.endpoint AND n.target = f.target
+            AND n.pattern = f.pattern
+        WHERE f.role = 'shadow' AND n.shown_as = '(other)'
+        GROUP BY f.service, f.endpoint, f.target, f.kind
     ),
     differing AS MATERIALIZED (
         SELECT
-            s.service, s.endpoint, s.target, n.shown_as AS pattern, s.kind,
-            max(s.rank) AS rank,
-            CASE WHEN n.shown_as = '(other)' THEN count(DISTINCT s.request_id) FILTER (NOT s.noise)
-                ELSE count(*) FILTER (NOT s.noise) END AS requests,
-            CASE WHEN n.shown_as = '(other)' THEN count(DISTINCT s.request_id) FILTER (s.noise)
-                ELSE count(*) FILTER (s.noise) END AS noise_requests,
-            min(s.started_at) AS first_seen,
-            max(s.started_at) AS last_seen,
+            f.service, f.endpoint, f.target, n.shown_as AS pattern, f.kind,
+            max(f.rank) AS rank, sum(c.requests)::BIGINT AS requests, sum(c.noise_requests)::BIGINT AS noise_requests,
+            min(f.first_seen) AS first_seen, max(f.last_seen) AS last_seen,
             arg_min(
-                {'request_id': s.request_id, 'started_at': s.started_at, 'pattern': s.pattern},
-                {'noise': s.noise, 'started_at': s.started_at, 'request_id': s.request_id}, 5
+                {'field': f.field, 'requests': c.first},
+                {'only_noise': c.requests = 0, 'first_seen': f.first_seen, 'pattern': f.pattern}
             ) AS first
-        FROM shown AS s
-        JOIN named AS n ON n.service = s.service AND n.endpoint = s.endpoint
-            AND n.target = s.target AND n.pattern = s.pattern
-        WHERE s.role = 'shadow'
-        GROUP BY s.service, s.endpoint, s.target, n.shown_as, s.kind
+        FROM fields AS f
+        JOIN counted AS c ON c.field = f.field
+        JOIN named AS n ON n.service = f.service AND n.endpoint = f.endpoint AND n.target = f.target
+            AND n.pattern = f.pattern
+        WHERE f.role = 'shadow'
+        GROUP BY f.service, f.endpoint, f.target, n.shown_as, f.kind
     ),
     control_differing AS (
-        SELECT n.service, n.endpoint, n.target, n.shown_as AS pattern, s.kind, count(DISTINCT s.request_id) AS requests
-        FROM shown AS s
-        JOIN named AS n ON n.service = s.service AND n.endpoint = s.endpoint AND n.pattern = s.pattern
-        WHERE s.role = 'control'
-        GROUP BY n.service, n.endpoint, n.target, n.shown_as, s.kind
+        SELECT
+            n.service, n.endpoint, n.target, n.shown_as AS pattern, f.kind,
+            sum(c.requests + c.noise_requests)::BIGINT AS requests
+        FROM fields AS f
+        JOIN counted AS c ON c.field = f.field
+        JOIN named AS n ON n.service = f.service AND n.endpoint = f.endpoint AND n.pattern = f.pattern
+        WHERE f.role = 'control'
+        GROUP BY n.service, n.endpoint, n.target, n.shown_as, f.kind
     ),
-    -- The values that the first of these requests has there.
+    -- The first of these requests by name, and the values that the very first has there.
+    wanted AS (
+        SELECT
+            d.first.field AS field, unnest(d.first.requests) AS request,
+            generate_subscripts(d.first.requests, 1) AS place
+        FROM differing AS d
+    ),
+    found AS (
+        SELECT
+            w.field, w.place, any_value(x.request_id) AS request_id,
+            arg_min({'live': x.live_value, 'shadow': x.shadow_value}, {'noise': x.noise, 'path': x.path}) AS value
+        FROM selected_differences(since, until, synthetic) AS x
+        JOIN wanted AS w ON w.request = x.request AND w.field = x.field
+        GROUP BY w.field, w.place
+    ),
     example AS (
         SELECT
-            d.service, d.endpoint, d.target, d.pattern, d.kind,
-            arg_min({'live': x.live_value, 'shadow': x.shadow_value}, {'noise': x.noise, 'path': x.path}) AS value
-        FROM differing AS d
-        JOIN differences AS x ON x.request_id = d.first[1].request_id AND x.started_at = d.first[1].started_at
-            AND x.target = d.target AND x.pattern = d.first[1].pattern AND x.kind = d.kind
-        WHERE x.role = 'shadow'
-        GROUP BY d.service, d.endpoint, d.target, d.pattern, d.kind
+            e.field, list(e.request_id ORDER BY e.place) AS request_ids, any_value(e.value) FILTER (e.place = 1) AS value
+        FROM found AS e
+        GROUP BY e.field
     ),
     totals AS (
         SELECT
             c.service, c.endpoint, c.role, CASE WHEN c.role = 'shadow' THEN c.target ELSE '' END AS target,
             count(*) FILTER (is_pair(c.outcome)) AS pairs,
             count(*) FILTER (is_pair(c.outcome) AND is_judged(c.outcome)) AS judged
-        FROM selected AS c
+        FROM selected_comparisons(since, until, synthetic) AS c
         GROUP BY ALL
+    ),
+    joined AS (
+        SELECT
+            d.service, d.endpoint, d.target, d.pattern, d.kind, d.rank, d.first_seen, d.last_seen,
+            coalesce(o.requests, d.requests) AS requests, coalesce(o.noise_requests, d.noise_requests) AS noise_requests,
+            t.pairs, greatest(t.judged, coalesce(o.requests, d.requests), 1) AS judged,
+            coalesce(k.pairs, 0) AS control_pairs, coalesce(k.judged, 0) AS control_judged,
+            least(coalesce(kd.requests, 0), coalesce(k.pairs, 0)) AS control_requests, e.request_ids, e.value
+        FROM differing AS d
+        JOIN totals AS t ON t.role = 'shadow' AND t.service = d.service AND t.endpoint = d.endpoint
+            AND t.target = d.target
+        JOIN example AS e ON e.field = d.first.field
+        LEFT JOIN other AS o ON d.pattern = '(other)' AND o.service = d.service AND o.endpoint = d.endpoint
+            AND o.target = d.target AND o.kind = d.kind
+        LEFT JOIN totals AS k ON k.role = 'control' AND k.service = d.service AND k.endpoint = d.endpoint
+        LEFT JOIN control_differing AS kd ON kd.service = d.service AND kd.endpoint = d.endpoint
+            AND kd.target = d.target AND kd.pattern = d.pattern AND kd.kind = d.kind
     )
     SELECT
-        d.service, d.endpoint, d.target, d.pattern, d.kind,
-        CASE d.rank WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS severity,
-        t.pairs, d.requests, d.noise_requests,
-        d.requests / greatest(t.judged, d.requests, 1) AS rate,
-        rate_lo(d.requests, 0, greatest(t.judged, d.requests, 1), false) AS rate_lo,
-        rate_hi(d.requests, 0, greatest(t.judged, d.requests, 1), false) AS rate_hi,
-        coalesce(k.pairs, 0) AS control_pairs,
-        coalesce(kd.requests, 0) AS control_requests,
-        CASE WHEN k.judged > 0 THEN least(1.0, coalesce(kd.requests, 0) / k.judged) END AS control_rate,
-        d.first_seen, d.last_seen,
-        list_transform(d.first, lambda one: one.request_id) AS request_ids,
-        e.value.live AS live_value, e.value.shadow AS shadow_value
-    FROM differing AS d
-    JOIN example AS e ON e.service = d.service AND e.endpoint = d.endpoint AND e.target = d.target
-        AND e.pattern = d.pattern AND e.kind = d.kind
-    JOIN totals AS t ON t.role = 'shadow' AND t.service = d.service AND t.endpoint = d.endpoint AND t.target = d.target
-    LEFT JOIN totals AS k ON k.role = 'control' AND k.service = d.service AND k.endpoint = d.endpoint
-    LEFT JOIN control_differing AS kd ON kd.service = d.service AND kd.endpoint = d.endpoint AND kd.target = d.target
-        AND kd.pattern = d.pattern AND kd.kind = d.kind;
+        j.service, j.endpoint, j.target, j.pattern, j.kind,
+        CASE j.rank WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS severity,
+        j.pairs, j.requests, j.noise_requests,
+        j.requests / j.judged AS rate,
+        rate_lo(j.requests, 0, j.judged, false) AS rate_lo,
+        rate_hi(j.requests, 0, j.judged, false) AS rate_hi,
+        j.control_pairs, j.control_requests,
+        CASE WHEN j.control_judged > 0 THEN least(1.0, j.control_requests / j.control_judged) END AS control_rate,
+        j.first_seen, j.last_seen, j.request_ids, j.value.live AS live_value, j.value.shadow AS shadow_value
+    FROM joined AS j;
 
 CREATE MACRO latency_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH timed AS (
