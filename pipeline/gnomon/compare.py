@@ -27,7 +27,7 @@ from gnomon.core.join import Group, Member, split_by_horizon
 from gnomon.core.json import Unreadable, loads
 from gnomon.core.openapi import templates_from_openapi
 from gnomon.core.redact import Redactor
-from gnomon.engine import Engine, EngineOptions, Request
+from gnomon.engine import ComparedRequest, Engine, EngineOptions
 from gnomon.errors import ConfigError
 from gnomon.model import DIVERGENT, Reject
 from gnomon.report import render_report
@@ -194,7 +194,7 @@ class _Run:
                 self._reject(decoded)
             else:
                 members.append(Member(decoded))
-        if len(members) > 2:  # noqa: PLR2004 - a pair is one request however far apart its sides are
+        if len(members) > 2:
             horizon = self.request.settings.store.horizon // _MICROSECOND
             yield from split_by_horizon(members, horizon)
         elif members:
@@ -284,7 +284,7 @@ class _EvidenceBudget:
         self._each = each
         self._kept: Counter[tuple[str, str, str, str, str]] = Counter()
 
-    def wants(self, request: Request) -> bool:
+    def wants(self, request: ComparedRequest) -> bool:
         """Whether a request shows something that has not been kept often enough; counts it if so."""
         if not self._each:
             return False

@@ -16,7 +16,7 @@ from gnomon.core.compare import Comparer, Findings, mark_noise, outcome_of
 from gnomon.core.endpoint import TemplateMatcher, name_endpoint
 from gnomon.core.join import Joined, Member, Slot
 from gnomon.core.json import dumps
-from gnomon.model import Comparison, Difference, Exchange, Outcome, Reject, Severity, instant
+from gnomon.model import Comparison, Difference, Exchange, Outcome, Reject, Request, Severity, instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gnomon.core.rules import EndpointRules, RuleSet
     from gnomon.model import ComparedRole
 
-__all__ = ["Compared", "Engine", "EngineOptions", "Request"]
+__all__ = ["Compared", "ComparedRequest", "Engine", "EngineOptions"]
 
 _SEVERITIES: Final[dict[Severity, int]] = {"low": 0, "medium": 1, "high": 2}
 _MAX_MATCHERS: Final = 1024
@@ -59,7 +59,7 @@ class Compared(msgspec.Struct, frozen=True, gc=False):
     unread: str | None = None
 
 
-class Request(msgspec.Struct, frozen=True):
+class ComparedRequest(msgspec.Struct, frozen=True):
     """One request compared: its endpoint, its comparisons, and what is needed to give out its evidence."""
 
     joined: Joined
@@ -84,13 +84,13 @@ class Engine:
         self._redactor = redactor
         self._matchers: dict[str, TemplateMatcher] = {}
 
-    def compare(self, joined: Joined) -> Request:
+    def compare(self, joined: Joined) -> ComparedRequest:
         """Compare all sides of one request; one comparison per side that answered or was expected to."""
         first = joined.live or next(iter(joined.others.values()))
         service = first.exchange.service
         endpoint = name_endpoint(first.exchange.request, self._matcher(service))
         rules = self.rules.for_endpoint(service, endpoint)
-        request = Request(joined, service, endpoint, rules, [])
+        request = ComparedRequest(joined, service, endpoint, rules, [])
         if joined.live is None:
             for slot in joined.others:
                 request.compared.append(self._build(request, slot, "live_missing", [], None))
@@ -100,10 +100,24 @@ class Engine:
             request.compared.append(self._build(request, slot, "shadow_missing", [], None))
         return request
 
-    def evidence(self, request: Request) -> list[Exchange]:
+    def evidence(self, request: ComparedRequest) -> list[Exchange]:
         """Give the redacted exchanges of one request, live first."""
         members = [*([request.joined.live] if request.joined.live else []), *request.joined.others.values()]
         return [self._redactor.exchange(member.exchange, request.rules) for member in members]
+
+    def renamed(self, old: Comparison, before: RuleSet) -> str:
+        """Name the endpoint of a stored comparison whose request is gone but for method and path.
+
+        A template that matches wins; a name that a template of the rules `before` gave is inferred anew; any other
+        name stays.
+        """
+        matcher = self._matcher(old.service)
+        found = matcher.match(old.method, old.path) if matcher else None
+        if found is not None:
+            return found
+        if TemplateMatcher(before.templates_for(old.service)).match(old.method, old.path) == old.endpoint:
+            return name_endpoint(Request(method=old.method, path=old.path))
+        return old.endpoint
 
     def rebuilt(self, old: Comparison, differences: list[Difference], outcome: Outcome) -> Comparison:
         """Give a stored comparison as these rules judge its stored differences, all of which are given."""
@@ -125,7 +139,7 @@ class Engine:
             excerpt=self._redactor.excerpt(reject.excerpt),
         )
 
-    def _compare_sides(self, request: Request, live: Member) -> None:
+    def _compare_sides(self, request: ComparedRequest, live: Member) -> None:
         comparer = Comparer(live.exchange, request.rules, self.options.body)
         found: dict[Slot, Findings] = {
             slot: comparer.compare(member.exchange) for slot, member in request.joined.others.items()
@@ -139,7 +153,7 @@ class Engine:
             request.compared.append(self._build(request, slot, outcome, differences, findings.unread))
 
     def _build(
-        self, request: Request, slot: Slot, outcome: Outcome, differences: list[Difference], unread: str | None
+        self, request: ComparedRequest, slot: Slot, outcome: Outcome, differences: list[Difference], unread: str | None
     ) -> Compared:
         joined = request.joined
         live, other = joined.live, joined.others.get(slot)
@@ -193,7 +207,7 @@ class Engine:
             unread,
         )
 
-    def _storable(self, request: Request, differences: list[Difference]) -> list[Difference]:
+    def _storable(self, request: ComparedRequest, differences: list[Difference]) -> list[Difference]:
         """Redact and bound; of too many differences those that count are kept first."""
         kept: Sequence[Difference] = differences
         if len(differences) > self.options.differences:

@@ -61,7 +61,9 @@ class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-def rejudge(db: Path, rules: RuleSet, settings: Settings, *, selection: Selection, dry_run: bool = False) -> RejudgeSummary:
+def rejudge(
+    db: Path, rules: RuleSet, settings: Settings, *, selection: Selection, dry_run: bool = False
+) -> RejudgeSummary:
     """Apply new rules to landed comparisons, in one transaction.
 
     Args:
@@ -179,14 +181,16 @@ class _Reviewer:
     def _review(self, old: Comparison, differences: list[Difference]) -> Judged | Obstacle:
         """Judge by the stored differences, or by the outcome alone."""
         version = self._engine.rules.version
-        if old.outcome in _DECIDED_WITHOUT_BODIES or old.rules == version:
-            return msgspec.structs.replace(old, rules=version), differences
+        if old.rules == version:
+            return old, differences
         before = self._rules_of(old.rules)
         if before is None:
             return "evidence_gone"
+        endpoint = self._engine.renamed(old, before)
         mine = before.for_endpoint(old.service, old.endpoint)
-        theirs = self._engine.rules.for_endpoint(old.service, old.endpoint)
-        if may_reveal(mine, theirs):
+        theirs = self._engine.rules.for_endpoint(old.service, endpoint)
+        old = msgspec.structs.replace(old, endpoint=endpoint)
+        if old.outcome not in _DECIDED_WITHOUT_BODIES and may_reveal(mine, theirs):
             return "hidden"
         if not old.differences:
             return msgspec.structs.replace(old, rules=version), []

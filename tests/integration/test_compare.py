@@ -291,3 +291,17 @@ def test_learned_names_are_applied_by_views_and_not_stored(tmp_path: Path) -> No
     assert rows(db, "SELECT endpoint, pairs FROM endpoint_stats") == [("GET /users/{user}/cart", 30)]
     assert rows(db, "SELECT count(DISTINCT endpoint) FROM comparisons") == [(30,)]
     assert summary.endpoints[0].service == "shop"
+
+
+def test_judging_again_names_endpoints_anew(tmp_path: Path) -> None:
+    """Matches, whose requests were not kept, get the new names too; names that a template gave are taken back."""
+    db = tmp_path / "g.duckdb"
+    compare(
+        db, write(tmp_path / "c.ndjson", [*pair("m", 1, 1, path="/base64/abc"), *pair("d", 1, 2, path="/base64/abd")])
+    )
+    template = '[[endpoint]]\ntemplate = "GET /base64/{value}"\n'
+    assert judge(db, template).judged == 2
+    assert rows(db, "SELECT DISTINCT endpoint FROM comparisons") == [("GET /base64/{value}",)]
+    assert rows(db, "SELECT DISTINCT endpoint FROM differences") == [("GET /base64/{value}",)]
+    judge(db, "")
+    assert rows(db, "SELECT endpoint FROM comparisons ORDER BY 1") == [("GET /base64/abc",), ("GET /base64/abd",)]

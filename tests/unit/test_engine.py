@@ -87,7 +87,11 @@ def test_the_control_makes_noise_of_what_it_shows_too() -> None:
         ("/body/at", True, CONTROL_NOISE),
         ("/body/price", False, None),
     ]
-    assert (shadow.comparison.outcome, shadow.comparison.differences, shadow.comparison.noise_differences) == ("diff", 2, 1)
+    assert (shadow.comparison.outcome, shadow.comparison.differences, shadow.comparison.noise_differences) == (
+        "diff",
+        2,
+        1,
+    )
     assert shadow.patterns == {("/body/price", "type_changed")}
 
 
@@ -149,7 +153,9 @@ def test_secrets_are_redacted_in_values_paths_and_evidence() -> None:
     shadow = exchange(role="shadow", path=f"/items/7?token={secret}", answer={"key": 1})
     eng = engine()
     request = eng.compare(join(live, shadow))
-    stored = msgspec.json.encode([request.compared[0].comparison, request.compared[0].differences, eng.evidence(request)])
+    stored = msgspec.json.encode(
+        [request.compared[0].comparison, request.compared[0].differences, eng.evidence(request)]
+    )
     assert secret.encode() not in stored
     assert b"redacted:hmac-sha256:" in stored
     reject = eng.redact_reject(Reject(Place("f", 1), "why", f'{{"authorization": "{secret}"'.encode()))
@@ -162,7 +168,12 @@ def test_a_place_on_kafka_is_kept() -> None:
     group.add(Member(exchange(), Place("t", partition=3, offset=10)))
     group.add(Member(exchange(role="shadow"), Place("t", partition=3, offset=11)))
     comparison = engine().compare(group.joined(())).compared[0].comparison
-    assert (comparison.topic, comparison.partition, comparison.live_offset, comparison.shadow_offset) == ("t", 3, 10, 11)
+    assert (comparison.topic, comparison.partition, comparison.live_offset, comparison.shadow_offset) == (
+        "t",
+        3,
+        10,
+        11,
+    )
 
 
 answers = st.sampled_from([{"a": 1}, {"a": 1.0}, {"a": "1"}, {"a": [1, 2]}, {"a": [2, 1]}, None])

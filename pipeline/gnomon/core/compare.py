@@ -79,7 +79,9 @@ def mark_noise(differences: list[Difference], control: Iterable[Difference]) -> 
     if not seen:
         return differences
     return [
-        msgspec.structs.replace(d, noise=True, reason=CONTROL_NOISE) if not d.noise and (d.pattern, d.kind) in seen else d
+        msgspec.structs.replace(d, noise=True, reason=CONTROL_NOISE)
+        if not d.noise and (d.pattern, d.kind) in seen
+        else d
         for d in differences
     ]
 

@@ -83,18 +83,19 @@ class Group:
         if live is None:
             return []
         expected = expect if live.exchange.expect is None else live.exchange.expect
+        present = {role for role, _ in self.members}
         named = {entry.partition(":")[0] for entry in expected if ":" in entry}
         found: list[Slot] = []
-        for entry in dict.fromkeys(expected):
+        for entry in expected:
             role, colon, target = entry.partition(":")
-            if role not in ("shadow", "control"):
-                continue
-            slot: Slot = ("shadow" if role == "shadow" else "control", target)
             if colon:
-                if slot not in self.members:
+                absent = (role, target) not in self.members
+            else:
+                absent = role not in present and role not in named
+            if absent and role in ("shadow", "control"):
+                slot: Slot = ("shadow" if role == "shadow" else "control", target)
+                if slot not in found:
                     found.append(slot)
-            elif role not in named and not any(known == role for known, _ in self.members):
-                found.append(slot)
         return found
 
     def complete(self, expect: Sequence[str]) -> bool:
@@ -103,7 +104,9 @@ class Group:
 
     def joined(self, expect: Sequence[str]) -> Joined:
         """Give the request as it stands."""
-        others = {slot: self.members[slot] for slot in sorted(self.members) if slot != LIVE}
+        others = {slot: member for slot, member in self.members.items() if slot != LIVE}
+        if len(others) > 1:
+            others = dict(sorted(others.items(), key=lambda item: item[0]))
         return Joined(
             self.request_id,
             self.members.get(LIVE),
@@ -152,11 +155,10 @@ class TooLate(msgspec.Struct, frozen=True):
 
 
 class _Open(msgspec.Struct):
-    """A group in its window (until `deadline_us`), or closed and remembered for the lateness."""
+    """A group in its window, or closed and remembered for the lateness; `told` is how it was last given out."""
 
     group: Group
-    deadline_us: int
-    emitted: bool = False
+    told: Joined | None = None
     closed: bool = False
 
 
@@ -192,18 +194,15 @@ class Joiner:
             deadline = member.exchange.completed_us + self._window_us
             if deadline + self._lateness_us <= self._watermark_us:
                 return [TooLate(member)]
-            entry = self._open[request_id] = _Open(Group(request_id), deadline)
+            entry = self._open[request_id] = _Open(Group(request_id))
             heappush(self._deadlines, (deadline, request_id))
-        before = entry.group.joined(self._expect) if entry.emitted else None
         entry.group.add(member)
         if entry.closed:
             entry.group.late.add(member.slot)
             return [Late(entry.group.joined(self._expect))]
         if not entry.group.complete(self._expect):
             return []
-        joined = entry.group.joined(self._expect)
-        entry.emitted = True
-        return [] if joined == before else [joined]
+        return self._tell(entry)
 
     def advance(self, watermark_us: int) -> list[Joined | Late | TooLate]:
         """Close the windows that end at or before the watermark, and forget what is older than the lateness."""
@@ -216,9 +215,14 @@ class Joiner:
                 del self._open[request_id]
                 continue
             entry.closed = True
-            if not entry.emitted:
-                joined = entry.group.joined(self._expect)
-                if joined.others or joined.missing:
-                    events.append(joined)
+            events += self._tell(entry)
             heappush(self._deadlines, (deadline + self._lateness_us, request_id))
         return events
+
+    def _tell(self, entry: _Open) -> list[Joined | Late | TooLate]:
+        """Give a request out as it stands, unless it was told just so or nobody else has to do with it."""
+        joined = entry.group.joined(self._expect)
+        if joined == entry.told or not (joined.others or joined.missing):
+            return []
+        entry.told = joined
+        return [joined]

@@ -8,6 +8,7 @@ a rule. Redacting twice changes nothing. What cannot be read where a rule redact
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -27,6 +28,8 @@ __all__ = ["Places", "Redactor", "RootedRules"]
 
 _HEADER_PARTS = frozenset({"headers", "trailers"})
 _MOST_PLACES = 64
+_MOST_SPOTS = 8192
+_BODY_HASH = '"sha256:'
 _ENCODING = "content-encoding"
 
 
@@ -36,6 +39,18 @@ class RootedRules(Protocol):
     @property
     def root(self) -> Places:
         """The place of the whole compared document."""
+
+
+class _Spot(msgspec.Struct, frozen=True):
+    """What redaction knows of a place in the compared document before it sees a value there."""
+
+    pointer: str
+    hides: bool
+    steps: list[str]
+    places: list[Places]
+    ruled: bool
+    in_headers: bool
+    secret: bool
 
 
 class Redactor:
@@ -49,6 +64,8 @@ class Redactor:
     def __init__(self, key: bytes, enabled: bool = True) -> None:  # noqa: FBT001, FBT002 - reads well: enabled=False
         self.enabled = enabled
         self._blinder = Blinder(key)
+        # Bounded, and unseen from outside: places repeat from request to request.
+        self._spot = lru_cache(maxsize=_MOST_SPOTS)(self._find_spot)
 
     def exchange(self, exchange: Exchange, rules: RootedRules) -> Exchange:
         """Redact a whole exchange; rules for headers, trailers and body hold for its request too."""
@@ -86,37 +103,58 @@ class Redactor:
         """Redact a difference: its values by name, shape and rule, its paths and pattern by shape."""
         if not self.enabled:
             return difference
-        steps = [unescape(step) for step in difference.path.split("/")[1:]]
+        live = shadow = self._spot(difference.path, rules.root)
+        if difference.shadow_path is not None and difference.shadow_path != difference.path:
+            shadow = self._spot(difference.shadow_path, rules.root)
+        pattern = self._spot(difference.pattern, rules.root)
+        live_value = self._value(difference.live_value, live)
+        shadow_value = self._value(difference.shadow_value, shadow)
+        if (
+            live_value is difference.live_value
+            and shadow_value is difference.shadow_value
+            and not (live.hides or shadow.hides or pattern.hides)
+        ):
+            return difference
         return msgspec.structs.replace(
             difference,
-            path=self._pointer(difference.path),
-            shadow_path=None if difference.shadow_path is None else self._pointer(difference.shadow_path),
-            pattern=self._pointer(difference.pattern),
-            live_value=self._value(difference.live_value, steps, rules.root),
-            shadow_value=self._value(difference.shadow_value, self._shadow_steps(difference, steps), rules.root),
+            path=live.pointer,
+            shadow_path=None if difference.shadow_path is None else shadow.pointer,
+            pattern=pattern.pointer,
+            live_value=live_value,
+            shadow_value=shadow_value,
         )
 
-    @staticmethod
-    def _shadow_steps(difference: Difference, steps: list[str]) -> list[str]:
-        """Return the steps to the shadow's value, live's where it has no place of its own."""
-        if difference.shadow_path is None:
-            return steps
-        return [unescape(step) for step in difference.shadow_path.split("/")[1:]]
+    def _find_spot(self, pointer: str, root: Places) -> _Spot:
+        steps = [unescape(step) for step in pointer.split("/")[1:]]
+        places = _places(root, steps)
+        redacted = self._pointer(pointer)
+        return _Spot(
+            pointer=redacted,
+            hides=redacted != pointer,
+            steps=steps,
+            places=places,
+            ruled=any(place.redact is not None or not place.dead for place in places),
+            in_headers=len(steps) > 1 and steps[0] in _HEADER_PARTS and not any(place.redact for place in places),
+            secret=steps[:1] == ["body"] and _has_secret_name(steps),
+        )
 
-    def _value(self, text: str | None, steps: list[str], root: Places) -> str | None:
-        """Redact the JSON text of the value at a path."""
+    def _value(self, text: str | None, spot: _Spot) -> str | None:
+        """Redact the JSON text of the value at a spot."""
         if text is None:
             return None
+        if spot.in_headers and text.startswith('"'):
+            return self._header_value(text, spot.steps)
+        if not spot.ruled and not spot.secret:
+            if text.startswith(_BODY_HASH) and spot.steps[0] == "body":
+                return f'"{self._blinder.digest_of_hash(text[1:-1])}"'
+            if not may_hold_secret(text):
+                return text
         try:
             loads(text.encode("utf-8", "surrogatepass"))
         except Unreadable:
             return orjson.dumps(self._blinder.text(text)).decode()
-        places = _places(root, steps)
-        if len(steps) > 1 and steps[0] in _HEADER_PARTS and text.startswith('"') and not any(p.redact for p in places):
-            return self._header_value(text, steps)
-        secret = steps[:1] == ["body"] and _has_secret_name(steps)
-        for place in places:
-            text = redact_json(text, place, self._blinder, secret=secret)
+        for place in spot.places:
+            text = redact_json(text, place, self._blinder, secret=spot.secret)
         return text
 
     def _header_value(self, text: str, steps: list[str]) -> str:

@@ -37,6 +37,9 @@ class Places(Protocol):
     def redacts_below(self) -> bool:
         """Whether some rule redacts here or may redact below."""
 
+    def __hash__(self) -> int:
+        """Places are told apart by identity."""
+
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 

@@ -27,7 +27,9 @@ NAME_WORDS: Final = (
 """A name that holds one of these, in any case, is that of a secret."""
 
 WHOLE_NAMES: Final = frozenset({"authorization", "proxy-authorization", "auth", "x-auth", "pass", "pin", "otp"})
-_NOT_SECRET: Final = frozenset({"token_type", "tokentype", "token-type", "max_tokens", "session_state"})
+_NOT_SECRET: Final = frozenset(
+    {"token_type", "tokentype", "token-type", "max_tokens", "session_state", "access-control-allow-credentials"}
+)
 _SECRET_HEADERS: Final = frozenset({"cookie", "set-cookie", "authentication-info", "x-forwarded-client-cert"})
 _LONGEST_NAME: Final = 256
 

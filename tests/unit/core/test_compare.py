@@ -28,13 +28,14 @@ def binary(data: bytes) -> Body:
 
 
 def answered(
-    status: int = 200, headers: list[Header] | None = None, body: Body | None = None, trailers: list[Header] | None = None
+    status: int = 200,
+    headers: list[Header] | None = None,
+    body: Body | None = None,
+    trailers: list[Header] | None = None,
 ) -> Exchange:
     """Make an exchange that got this response."""
     response = Response(status, JSON if headers is None else headers, body, trailers or [])
-    return Exchange(
-        request_id="r", role="live", started_us=1, request=Request("GET", "/x"), response=response
-    )
+    return Exchange(request_id="r", role="live", started_us=1, request=Request("GET", "/x"), response=response)
 
 
 def failed(kind: Any) -> Exchange:
@@ -60,7 +61,12 @@ def compare(live: Exchange, other: Exchange, rules: str = "") -> tuple[str, list
         (failed("timeout"), answered(), "live_error", []),
         (answered(), failed("connect"), "shadow_error", []),
         (answered(200), answered(500), "diff", [("/status", "changed", "high")]),
-        (answered(trailers=[("grpc-status", "0")]), answered(trailers=[("grpc-status", "13")]), "diff", [("/trailers/grpc-status", "changed", "low")]),
+        (
+            answered(trailers=[("grpc-status", "0")]),
+            answered(trailers=[("grpc-status", "13")]),
+            "diff",
+            [("/trailers/grpc-status", "changed", "low")],
+        ),
         (answered(body=None), answered(body=None), "match", []),
         (answered(body=None), answered(body=text("")), "match", []),
         (answered(body=text("")), answered(body=None), "match", []),
@@ -69,7 +75,12 @@ def compare(live: Exchange, other: Exchange, rules: str = "") -> tuple[str, list
         (answered(body=text("")), answered(body=text("{}")), "diff", [("/body", "added", "low")]),
         (answered(body=text("[1]")), answered(body=text("")), "diff", [("/body", "removed", "high")]),
         (answered(body=text('{"a":1}')), answered(body=text('{ "a": 1.0 }')), "match", []),
-        (answered(body=text('{"a":1}')), answered(body=text('{"a":"1"}')), "diff", [("/body/a", "type_changed", "high")]),
+        (
+            answered(body=text('{"a":1}')),
+            answered(body=text('{"a":"1"}')),
+            "diff",
+            [("/body/a", "type_changed", "high")],
+        ),
         (answered(body=text("{")), answered(body=text("{")), "match", []),
         (answered(body=text("{")), answered(body=text("{}")), "incomparable", []),
         (answered(body=text("{")), answered(404, body=text("{}")), "diff", [("/status", "changed", "high")]),
@@ -154,9 +165,19 @@ def difference(pattern: str, kind: Any = "changed", *, noise: bool = False) -> D
 
 def test_noise_is_what_the_control_shows_at_the_same_pattern_and_kind() -> None:
     """Another kind at a noisy pattern is not hidden, and a rule's reason stays."""
-    shadow = [difference("/body/a"), difference("/body/a", "removed"), difference("/body/b"), difference("/body/c", noise=True)]
+    shadow = [
+        difference("/body/a"),
+        difference("/body/a", "removed"),
+        difference("/body/b"),
+        difference("/body/c", noise=True),
+    ]
     marked = mark_noise(shadow, [difference("/body/a"), difference("/body/c")])
-    assert [(d.noise, d.reason) for d in marked] == [(True, CONTROL_NOISE), (False, None), (False, None), (True, "rule")]
+    assert [(d.noise, d.reason) for d in marked] == [
+        (True, CONTROL_NOISE),
+        (False, None),
+        (False, None),
+        (True, "rule"),
+    ]
 
 
 @pytest.mark.parametrize(

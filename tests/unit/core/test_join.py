@@ -12,7 +12,13 @@ WINDOW, LATENESS = 30 * SECOND, 600 * SECOND
 
 
 def member(
-    role: Role, at: float = 0, *, request_id: str = "r1", target: str = "", expect: list[str] | None = None, status: int = 200
+    role: Role,
+    at: float = 0,
+    *,
+    request_id: str = "r1",
+    target: str = "",
+    expect: list[str] | None = None,
+    status: int = 200,
 ) -> Member:
     """Make a record that was complete `at` seconds after the epoch plus a day."""
     exchange = Exchange(
