@@ -22,6 +22,7 @@ from gnomon.core.redact_headers import redact_header, redact_headers, redact_tar
 from gnomon.core.redact_json import Places, redact_json
 from gnomon.core.secret_names import is_secret_name
 from gnomon.core.secrets import may_hold_secret, replace_secrets
+from gnomon.core.sieve import is_plain_value
 from gnomon.model import Body, Difference, Exchange, Header, JsonValue, Request, Response, TransportError
 
 __all__ = ["Places", "Redactor", "RootedRules"]
@@ -145,6 +146,8 @@ class Redactor:
         if spot.in_headers and text.startswith('"'):
             return self._header_value(text, spot.steps)
         if not spot.ruled and not spot.secret:
+            if is_plain_value(text):
+                return text
             if text.startswith(_BODY_HASH) and spot.steps[0] == "body":
                 return f'"{self._blinder.digest_of_hash(text[1:-1])}"'
             if not may_hold_secret(text):

@@ -11,6 +11,7 @@ from gnomon.core.blind import Blinder
 from gnomon.core.redact_json import Places
 from gnomon.core.secret_names import is_secret_header, is_secret_name, replace_members
 from gnomon.core.secrets import may_hold_secret, replace_secrets
+from gnomon.core.sieve import is_plain_target
 from gnomon.model import Header
 
 __all__ = ["redact_fields", "redact_header", "redact_headers", "redact_target"]
@@ -20,9 +21,6 @@ _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization"})
 _URLS: Final = frozenset(
     {"location", "content-location", "referer", ":path", "x-original-url", "x-forwarded-uri", "x-envoy-original-path"}
 )
-# Words of at most 12 characters: a token is one of 16 or more, a card number has 13 digits or groups of four.
-_SIMPLE_WORD: Final = r"(?![0-9]{4}-)[A-Za-z0-9_-]{1,12}+(?![A-Za-z0-9_-])"
-_SIMPLE_TARGET: Final = re.compile(rf"(?:[/.~]|{_SIMPLE_WORD})*+(?:\?((?:[/.~=&]|{_SIMPLE_WORD})*+))?", re.ASCII)
 # A comma that begins another cookie; the one within `Expires=Wed, 21 Oct` does not.
 _NEXT_COOKIE: Final = re.compile(r"(,\s*(?=[^;,=\s]+=)|\n)")
 _ATTRIBUTES: Final = frozenset(
@@ -88,7 +86,7 @@ def _set_cookie(cookie: str, blinder: Blinder) -> str:
 
 def redact_target(target: str, blinder: Blinder) -> str:
     """Redact a request target or a URL: secret-named parameters, a password, and other secrets anywhere in it."""
-    if _is_plain(target):
+    if is_plain_target(target):
         return target
     path, question, query = target.partition("?")
     if "%" in path or may_hold_secret(path):
@@ -98,15 +96,6 @@ def redact_target(target: str, blinder: Blinder) -> str:
     query, hash_sign, fragment = query.partition("#")
     fragment = redact_fields(fragment, blinder) if "=" in fragment else fragment
     return f"{path}?{redact_fields(query, blinder)}{hash_sign}{fragment}"
-
-
-def _is_plain(target: str) -> bool:
-    """Tell, fast, that a target has no character, no word and no digits such as every secret has."""
-    simple = _SIMPLE_TARGET.fullmatch(target)
-    if simple is None:
-        return False
-    query = simple[1]
-    return not query or not any(is_secret_name(pair.partition("=")[0]) for pair in query.split("&"))
 
 
 def _segment(segment: str, blinder: Blinder) -> str:

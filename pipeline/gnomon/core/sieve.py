@@ -6,12 +6,21 @@ holds nothing that the patterns of `core.secrets` and the names of `core.secret_
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Final
 
-from gnomon.core.secret_names import NAME_WORDS, WHOLE_NAMES
+from gnomon.core.secret_names import NAME_WORDS, WHOLE_NAMES, is_secret_name
 
-__all__ = ["SHORTEST", "fold", "has_long_word", "may_hold_card", "may_hold_name"]
+__all__ = [
+    "SHORTEST",
+    "fold",
+    "has_long_word",
+    "is_plain_target",
+    "is_plain_value",
+    "may_hold_card",
+    "may_hold_name",
+]
 
 SHORTEST: Final = 8
 """No text of fewer characters holds a secret that could be found."""
@@ -45,6 +54,27 @@ def _skeletons() -> tuple[bytes, ...]:
 
 
 _NAMES: Final = _skeletons()
+
+
+# A token is a word of 16 characters or more, a card number has 13 digits or groups of four, and credentials follow the
+# word that says so: a text of other words, between characters that no name or URL needs, holds no secret.
+_PLAIN_WORD: Final = r"(?![0-9]{4}[ -])(?!(?i:bearer|basic))[A-Za-z0-9_-]{1,12}+(?![A-Za-z0-9_-])"
+_PLAIN_TARGET: Final = re.compile(rf"(?:[/.~]|{_PLAIN_WORD})*+(?:\?((?:[/.~=&]|{_PLAIN_WORD})*+))?", re.ASCII)
+_PLAIN_VALUE: Final = re.compile(rf'"(?:[ ./:,;!?()+*#]|{_PLAIN_WORD})*+"|[^"\[{{]*+', re.ASCII)
+
+
+def is_plain_target(target: str) -> bool:
+    """Tell, fast, that a request target holds nothing that could be a secret; False says nothing."""
+    plain = _PLAIN_TARGET.fullmatch(target)
+    if plain is None:
+        return False
+    query = plain[1]
+    return not query or not any(is_secret_name(pair.partition("=")[0]) for pair in query.split("&"))
+
+
+def is_plain_value(text: str) -> bool:
+    """Tell, fast, that the JSON text of a value is a number or a string without a secret; False says nothing."""
+    return _PLAIN_VALUE.fullmatch(text) is not None
 
 
 def fold(text: str) -> bytes:
