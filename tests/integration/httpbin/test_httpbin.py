@@ -18,7 +18,7 @@ from tests.integration.httpbin.record import Recording, record_all
 
 pytestmark = pytest.mark.integration
 
-RULES = Path(__file__).with_name("rules.toml")
+RULES = Path(__file__).parents[3] / "docs" / "httpbin" / "rules.toml"
 GNOMON = Path(sys.executable).with_name("gnomon")
 SECONDS = 120
 IDS = {case.id for case in CASES}
