@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 
-.PHONY: help demo test test-fast lint format bench docs clean
+.PHONY: help demo test test-fast lint format bench docs notebook clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1	\2/' | expand -t 16
@@ -48,6 +48,9 @@ bench: $(STAMP)  ## measure; prints ratios, never fails on a time
 
 docs: $(STAMP)  ## write schemas/, docs/cli.md and docs/configuration.md anew from the code
 	$(BIN)/python -m gnomon.reference
+
+notebook: $(STAMP)  ## run the notebook anew on the database DB and keep its output
+	GNOMON_DB=$(abspath $(or $(DB),gnomon.duckdb)) $(BIN)/jupyter execute --inplace notebooks/first_look.ipynb
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
