@@ -130,9 +130,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What one `gnomon compare` found: `--json` prints exactly this.
 
-    `records` counts what was read, `rejects` what was refused, `incomparable` says why bodies could not be compared. `comparisons` counts rows of role shadow,
-    `pairs` those with both sides; `new`, `unchanged` and `replaced` say what landing them did to the
-    database. `divergence_rate` is None when nothing could be compared.
+    `records` counts what was read, `rejects` what was refused, `incomparable` says why bodies could not be compared.
+    `comparisons` counts rows of role shadow, `pairs` those with both sides; `new`, `unchanged` and `replaced` say what
+    landing them did to the database. `divergence_rate` is None when nothing could be compared.
     """
 
     run: str

@@ -198,7 +198,8 @@ def test_judging_again_equals_comparing_anew(tmp_path: Path) -> None:
         compare(db, capture, limits=msgspec.structs.replace(Settings().limits, evidence=evidence))
         summary = judge(db, rules)
         assert (summary.hidden, summary.evidence_gone) == (0, 0)
-        sql = "SELECT request_id, role, target, outcome, differences, severity, rules, duplicates FROM comparisons ORDER BY ALL"
+        columns = "request_id, role, target, outcome, differences, severity, rules, duplicates"
+        sql = f"SELECT {columns} FROM comparisons ORDER BY ALL"
         assert rows(db, sql) == rows(fresh, sql)
 
 

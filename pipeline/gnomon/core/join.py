@@ -88,11 +88,8 @@ class Group:
         found: list[Slot] = []
         for entry in expected:
             role, colon, target = entry.partition(":")
-            if colon:
-                absent = (role, target) not in self.members
-            else:
-                absent = role not in present and role not in named
-            if absent and role in ("shadow", "control"):
+            known = (role, target) in self.members if colon else role in present or role in named
+            if not known and role in ("shadow", "control"):
                 slot: Slot = ("shadow" if role == "shadow" else "control", target)
                 if slot not in found:
                     found.append(slot)

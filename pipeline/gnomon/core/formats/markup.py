@@ -148,19 +148,19 @@ def _html_node(node: _Node, levels: int, *, after_text: bool = False, before_tex
     pieces = _pieces(node)
     children: list[JsonValue] = []
     for index, piece in enumerate(pieces):
-        follows = _goes_on(pieces[index + 1 :], before_text)
+        follows = _goes_on(pieces[index + 1 :], otherwise=before_text)
         if not isinstance(piece, str):
             children.append(_html_node(piece, levels - 1, after_text=after_text, before_text=follows))
             after_text = str(piece.tag) in _INLINE
             continue
-        text = piece if tag in _VERBATIM else _folded(piece, after_text, follows)
+        text = piece if tag in _VERBATIM else _folded(piece, after_text=after_text, before_text=follows)
         if text:
             children.append(text)
             after_text = not text.endswith(" ")
     return _document(tag, _attributes(node), children)
 
 
-def _goes_on(rest: list[_Piece], otherwise: bool) -> bool:
+def _goes_on(rest: list[_Piece], *, otherwise: bool) -> bool:
     """Tell whether text goes on with the first piece that is more than white space."""
     for piece in rest:
         if not isinstance(piece, str):
@@ -170,7 +170,7 @@ def _goes_on(rest: list[_Piece], otherwise: bool) -> bool:
     return otherwise
 
 
-def _folded(text: str, after_text: bool, before_text: bool) -> str:
+def _folded(text: str, *, after_text: bool, before_text: bool) -> str:
     """Fold white space to one space, or to none where a line starts or ends there."""
     text = _SPACES.sub(" ", text)
     if not after_text:
