@@ -19,6 +19,7 @@ from gnomon.core.align import (
 from gnomon.core.equality import NUMBERS, identical, number_key, same
 from gnomon.core.identity import Identities
 from gnomon.core.json import dumps
+from gnomon.core.likeness import pair_by_likeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -98,6 +99,7 @@ class Aligner:
             reason = _match_near((rest_live, ids_live), (rest_shadow, ids_shadow), lambda a, b: near(self, a, b, below))
         if unordered:
             alignment = align_multiset(ids_live, ids_shadow)
+            alignment = pair_by_likeness(alignment, rest_live, rest_shadow, self._budget)
         else:
             flip = _comes_first((rest_shadow, ids_shadow), (rest_live, ids_live))
             alignment = align_sequence(ids_live, ids_shadow, self._budget, flip=flip)
