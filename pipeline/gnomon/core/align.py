@@ -238,6 +238,7 @@ def _myers(live: Sequence[int], shadow: Sequence[int], budget: Budget) -> Pairs 
                 j += 1
             furthest[centre + diagonal] = i
             if not budget.spend(1 + i - start):
+                budget.left = 0
                 return None
             if i >= len(live) and j >= len(shadow):
                 return _trace(history, len(live), len(shadow))

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from gnomon.core import arrays as arrays_module
 from gnomon.core import diff as diff_module
 from gnomon.core.align import Budget
 from gnomon.core.arrays import GAVE_UP, GAVE_UP_NEARNESS
 from gnomon.core.diff import CUT, diff_documents, severity_of
+from gnomon.core.equality import identical
 from gnomon.core.patch import apply_differences
 from gnomon.core.rules import PathRules, parse_rules
 from gnomon.model import Difference
@@ -388,6 +390,13 @@ def test_unordered_arrays_inside_elements_count_for_their_equality() -> None:
     assert rows(live, shadow, rules) == [star("/body", 0, "added", None, '{"tags":["z"]}')]
 
 
+def test_unordered_arrays_inside_elements_count_as_multisets() -> None:
+    """Two of one and one of two are unlike."""
+    rules = '[[rule]]\npath = "/body/*"\nunordered = true'
+    found = rows([["a", "b", "b"], ["a", "a", "b"]], [["b", "a", "a"], ["b", "b", "a"]], rules)
+    assert [row[3] for row in found] == ["moved"]
+
+
 def test_unordered_arrays_with_keys_do_not_move() -> None:
     """They are aligned by key and compared inside."""
     assert rows(ids(1, 2), [{"id": 2}, {"id": 1, "v": 1}], "[[rule]]\nunordered = true") == [
@@ -403,7 +412,8 @@ def test_a_rule_names_the_key() -> None:
     found = rows(live, shadow, rules)
     assert ("/body/1/n", "/body/1/n", "/body/*/n", "changed", "medium", "2", "5") in found
     assert sorted(row[3] for row in found) == ["added", "changed", "moved"]
-    assert [row[3] for row in rows([ID_1, ID_2], [ID_2, ID_1], rules)] == ["moved"]
+    changed = rows([ID_1, ID_2], [{"id": 2, "v": 0}, ID_1], rules)
+    assert sorted(row[3] for row in changed) == ["changed", "moved"]
 
 
 def test_an_object_used_as_a_map_has_stars_in_patterns() -> None:
@@ -427,15 +437,19 @@ def test_null_may_count_as_missing() -> None:
         ("/body/b", None, "/body/b", "removed", "high", "1", None),
     ]
     deeper = '[[rule]]\npath = "/body/*/n"\nnull_is_missing = true'
-    assert rows([A, {}], [NEW, A, {"n": None}], deeper) == [star("/body", 0, "added", None, '{"n":"new"}')]
+    live, shadow = [{"k": 1}, {"k": 2}], [{"k": 9}, {"k": 1, "n": None}, {"k": 2, "n": None}]
+    assert rows(live, shadow, deeper) == [star("/body", 0, "added", None, '{"k":9}')]
 
 
 def test_ignored_parts_make_no_difference_and_do_not_disturb_alignment() -> None:
     """Elements that differ only there are the same element."""
     rules = '[[rule]]\npath = "/body/*/at"\nignore = true'
     live = [{"at": 1, "n": "a"}, {"at": 2, "n": "b"}]
-    shadow = [{"at": 3, "n": "new"}, {"at": 4, "n": "a"}, {"n": "b"}]
-    assert rows(live, shadow, rules) == [star("/body", 0, "added", None, '{"at":3,"n":"new"}')]
+    for shadow in (
+        [{"at": 3, "n": "new"}, {"at": 4, "n": "a"}, {"at": 5, "n": "b"}],
+        [{"at": 3, "n": "new"}, {"n": "a"}, {"n": "b"}],
+    ):
+        assert rows(live, shadow, rules) == [star("/body", 0, "added", None, '{"at":3,"n":"new"}')]
 
 
 LIFTED = """
@@ -563,6 +577,19 @@ def test_a_literal_index_is_a_position_in_live() -> None:
         ("/body/0/v", "/body/0/v", "/body/*/v", "changed", "medium", "1", "3")
     ]
     assert rows([A, {"v": 2}], [NEW, A, {"v": 4}], rules) == [star("/body", 0, "added", None, '{"n":"new"}')]
+    first = rules.replace("1", "0")
+    assert [(row[0], row[3]) for row in rows([{"v": 1}, {"v": 2}, {"v": 3}], [{"v": 2}, {"v": 9}], first)] == [
+        ("/body/0", "removed"),
+        ("/body/2/v", "changed"),
+    ]
+
+
+def test_a_literal_index_is_asked_in_elements_that_are_equal_under_other_rules() -> None:
+    """What it lifts is seen, though the elements were aligned without it."""
+    rules = '[[rule]]\npath = "/body/1/v"\nignore = false\n[[rule]]\npath = "/body/*/v"\nignore = true'
+    assert rows([{"v": 1}, {"v": 2}], [{"v": 3}, {"v": 4}], rules) == [
+        ("/body/1/v", "/body/1/v", "/body/*/v", "changed", "medium", "2", "4")
+    ]
 
 
 # Bounds
@@ -638,6 +665,22 @@ def test_work_is_linear_in_a_deep_document(rules: str) -> None:
 
     shallow = work(2)
     assert work(190) < 3 * shallow
+
+
+def test_parts_are_compared_as_wholes_near_the_root_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is fast and not counted, so a deep document must not do it on each of its levels."""
+    whole = 0
+
+    def counting(one: Any, other: Any) -> bool:
+        nonlocal whole
+        whole += len(json.dumps(one))
+        return identical(one, other)
+
+    for module in (diff_module, arrays_module):
+        monkeypatch.setattr(module, "identical", counting)
+    live, shadow = (nested(190, ["x" * 1000, leaf], WRAPS["arrays of objects"]) for leaf in (1, 2))
+    assert len(diff_documents({"body": live}, {"body": shadow})) == 1
+    assert 0 < whole < 50 * len(json.dumps(live))
 
 
 SIZE = 100_000

@@ -314,7 +314,9 @@ def test_the_first_rule_decides_about_a_header() -> None:
 
 def test_a_rule_without_a_path_brings_no_header_back() -> None:
     """It speaks of everything, and of no header in particular."""
-    assert not endpoint_rules("[[rule]]\nignore = false").keeps_header("date")
+    rules = endpoint_rules("[[rule]]\nignore = false\n" + rule("/headers/age", "ignore = false"))
+    assert not rules.keeps_header("date")
+    assert rules.keeps_header("age")
 
 
 # Scopes
