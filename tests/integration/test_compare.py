@@ -21,6 +21,7 @@ from gnomon.errors import DependencyError, InputError
 from gnomon.model import Exchange, TransportError
 from gnomon.rejudge import RejudgeSummary, rejudge
 from gnomon.store import Selection, open_store, run_query
+from gnomon.suggest import suggest_templates, toml_of
 from gnomon.summary import RunSummary
 from gnomon.testing import STARTED_US, exchange, pair
 
@@ -292,6 +293,23 @@ def test_learned_names_are_applied_by_views_and_not_stored(tmp_path: Path) -> No
     assert rows(db, "SELECT endpoint, pairs FROM endpoint_stats") == [("GET /users/{user}/cart", 30)]
     assert rows(db, "SELECT count(DISTINCT endpoint) FROM comparisons") == [(30,)]
     assert summary.endpoints[0].service == "shop"
+
+
+def test_suggested_templates_are_rules_with_evidence(tmp_path: Path) -> None:
+    """What is printed is a rules file, and under it the names are what the views showed; hostile names stay text."""
+    db = tmp_path / "g.duckdb"
+    paths = [f"/users/bob{'y' * n}/cart" for n in range(24)] + ["/users/x%0A[[rule]]/cart"]
+    capture = write(tmp_path / "a.ndjson", [e for n, p in enumerate(paths) for e in pair(f"b-{n}", 1, 1, path=p)])
+    compare(db, capture)
+    with open_store(db) as store:
+        found = suggest_templates(store, Selection())
+    assert [(s.template, s.names, s.comparisons, len(s.examples)) for s in found] == [
+        ("GET /users/{user}/cart", 25, 25, 3)
+    ]
+    text = toml_of(found)
+    assert not parse_rules(text).file.rule
+    compare(tmp_path / "again.duckdb", capture, text)
+    assert rows(tmp_path / "again.duckdb", "SELECT DISTINCT endpoint FROM comparisons") == [("GET /users/{user}/cart",)]
 
 
 def test_judging_again_names_endpoints_anew(tmp_path: Path) -> None:

@@ -1,22 +1,33 @@
-"""`gnomon rules`: validate rules, or try them on what has landed."""
+"""`gnomon rules`: validate rules, propose them from what has landed, or try them on it."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from gnomon.cli.judging import judge, judging_options
-from gnomon.cli.options import FILE, config_option, load, read_rules, rules_option
-from gnomon.config import find_rules
+from gnomon.cli.options import FILE, config_option, db_option, load, period_options, read_rules, rules_option
+from gnomon.config import find_database, find_rules
 
 __all__ = ["rules"]
 
 
+class _Given(msgspec.Struct, frozen=True):
+    db: Path | None
+    since: datetime | None
+    until: datetime | None
+    service: str | None
+    target: str | None
+    config: Path | None
+
+
 @click.group()
 def rules() -> None:
-    """Validate rules, or try them on what has landed."""
+    """Validate rules, propose them from what has landed, or try them on it."""
 
 
 @rules.command()
@@ -57,3 +68,29 @@ def test(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - s
       $ gnomon rules test --db gnomon.duckdb --rules new.toml --service cart
     """
     judge(context, options, dry_run=True)
+
+
+@rules.command()
+@db_option
+@period_options
+@config_option
+@click.pass_context
+def suggest(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see _Given
+    """Propose rules from what has landed, with the evidence for each, as TOML to read and to add to rules.toml.
+
+    \b
+    Examples:
+      $ gnomon rules suggest
+      $ gnomon rules suggest --service cart --since 24h >> rules.toml
+    """
+    from gnomon.store import Selection, open_store
+    from gnomon.suggest import suggest_templates, toml_of
+
+    given = _Given(**options)
+    selection = Selection(since=given.since, until=given.until, service=given.service, target=given.target)
+    with open_store(find_database(given.db, load(context, given.config).settings)) as store:
+        found = suggest_templates(store, selection)
+    if found:
+        click.echo(toml_of(found), nl=False)
+    else:
+        click.echo("nothing to suggest: no path segment of the endpoint names looks like it holds values", err=True)
