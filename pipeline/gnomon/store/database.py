@@ -6,17 +6,29 @@ import atexit
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
 from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
 
-__all__ = ["STORE_VERSION", "attach", "check_version", "connect_read_only", "create_schema", "script", "translated"]
+__all__ = [
+    "STORE_VERSION",
+    "attach",
+    "check_version",
+    "connect_read_only",
+    "create_schema",
+    "script",
+    "translated",
+    "with_more_memory",
+]
+
+T = TypeVar("T")
 
 STORE_VERSION = 1
 """The version of `schema.sql` and `views.sql`; a file of a later one is refused."""
@@ -114,6 +126,23 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
         connection.close()
         raise
     return connection
+
+
+def with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """Do `work`; when it needs more memory than the connection may have, do it again with what DuckDB would take.
+
+    Some operators cannot spill, and a run of hours is not given up for a bound that is only there to be kind.
+    `work` leaves no transaction open when it fails.
+    """
+    try:
+        return work()
+    except duckdb.OutOfMemoryException as error:
+        try:
+            connection.execute("RESET memory_limit")
+        except duckdb.InvalidInputException:
+            # A reader's settings are locked, whatever it asks.
+            raise error from None
+        return work()
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:

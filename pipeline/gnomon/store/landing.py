@@ -12,7 +12,7 @@ import msgspec
 
 from gnomon.errors import InputError
 from gnomon.model import EPOCH
-from gnomon.store.database import attach, script, translated
+from gnomon.store.database import attach, script, translated, with_more_memory
 from gnomon.store.learning import learn_endpoints
 
 __all__ = ["Landed", "RunRecord", "check_target", "merge", "publish"]
@@ -139,13 +139,23 @@ def merge(
             connection.execute(f"SET VARIABLE {name} = ?", [value])
         for name, bound in (("earliest", earliest - horizon), ("latest", latest + horizon)):
             connection.execute(f"SET VARIABLE {name} = ?", [bound])
-        for statement in connection.extract_statements(script("merge.sql")):
-            connection.execute(statement)
+        with_more_memory(connection, lambda: _run_script(connection))
         [counts] = connection.execute(_COUNTS).fetchall()
         learn_endpoints(connection, "target")
         connection.execute("CHECKPOINT target")
         connection.execute("DETACH target")
     return Landed(*counts)
+
+
+def _run_script(connection: duckdb.DuckDBPyConnection) -> None:
+    """Run the merge from BEGIN to COMMIT, or not at all."""
+    statements = connection.extract_statements(script("merge.sql"))
+    try:
+        for statement in statements:
+            connection.execute(statement)
+    except duckdb.Error:
+        connection.execute("ROLLBACK")
+        raise
 
 
 _RANGE = "SELECT coalesce(min(started_at), ?), coalesce(max(started_at), ?) FROM stage.comparisons"

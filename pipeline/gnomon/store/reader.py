@@ -56,36 +56,34 @@ class Store:
         self._connection.close()
 
     def sql(self, query: str, parameters: Mapping[str, object] | None = None) -> duckdb.DuckDBPyRelation:
-        """Run one SELECT; the relation has `.df()`, `.arrow()`, `.fetchall()`, `.show()`."""
+        """Run one SELECT; the relation has `.df()`, `.arrow()`, `.fetchall()`, `.show()`.
+
+        Wrong SQL raises UsageError; what fails while its rows are fetched is DuckDB's own error.
+        """
         with translated(self.path):
             return self._connection.sql(query, params=parameters)
 
     def summary(self, selection: Selection | None = None) -> Totals:
         """Outcomes, divergence rate and its interval over real traffic, or over what is selected."""
-        with translated(self.path):
-            return self._statistics.totals(selection or Selection())
+        return self._statistics.totals(selection or Selection())
 
     def endpoints(self, selection: Selection | None = None) -> list[EndpointStat]:
         """Endpoints by divergence rate, the worst first."""
-        with translated(self.path):
-            return self._statistics.endpoints(selection or Selection())
+        return self._statistics.endpoints(selection or Selection())
 
     def fields(self, selection: Selection | None = None) -> list[FieldStat]:
         """Field patterns, the most severe and most frequent first."""
-        with translated(self.path):
-            return self._statistics.fields(selection or Selection())
+        return self._statistics.fields(selection or Selection())
 
     def latency(self, selection: Selection | None = None) -> list[LatencyStat]:
         """Paired latencies by endpoint, the greatest shift first."""
-        with translated(self.path):
-            return self._statistics.latency(selection or Selection())
+        return self._statistics.latency(selection or Selection())
 
     def report(self, selection: Selection | None = None, *, title: str, now: datetime, max_samples: int = 20) -> Report:
         """All that the HTML report shows; `now` becomes its `created_at`."""
-        with translated(self.path):
-            return self._statistics.report(
-                selection or Selection(), title=title, source=str(self.path), now=now, max_samples=max_samples
-            )
+        return self._statistics.report(
+            selection or Selection(), title=title, source=str(self.path), now=now, max_samples=max_samples
+        )
 
     def rules(self, version: str) -> str | None:
         """The text of a rule set by its version; None when this database never saw it."""
@@ -118,7 +116,7 @@ class Store:
 
     @property
     def _statistics(self) -> Statistics:
-        return Statistics(self._connection)
+        return Statistics(self._connection, self.path)
 
 
 def open_store(path: str | Path) -> Store:

@@ -20,12 +20,12 @@ from gnomon.store.statistics import Selection, Statistics
 
 __all__ = ["StagedRun"]
 
-BATCH_ROWS = 8_192
+BATCH_ROWS = 4_096
 BATCH_CHARACTERS = 8 << 20
-BATCHES_PER_COMMIT = 4
+BATCHES_PER_COMMIT = 8
 """Every commit writes to the log, but what is not committed keeps the Arrow memory that it came from."""
 
-CHECKPOINT = "64MB"
+CHECKPOINT = "32MB"
 HORIZON = timedelta(hours=24)
 EVERYTHING = Selection(synthetic="include")
 
@@ -38,7 +38,8 @@ class StagedRun:
         work_dir: A directory on the same file system (see `work_directory`).
         run: What the column `run` says; None to land comparisons that were judged again: each keeps the run
             it had, and the exchanges stored for it stay.
-        memory_limit: What DuckDB may hold in memory, as `160MB`; beyond it spills to `work_dir`.
+        memory_limit: What DuckDB may hold in memory, as `128MB`; beyond it spills to `work_dir`, and what cannot
+            spill (tens of millions of rows in one question) takes more rather than fail.
         horizon: Rows of one request, target and role closer than this in time are one row.
 
     Raises:
@@ -52,7 +53,7 @@ class StagedRun:
         work_dir: Path,
         *,
         run: str | None,
-        memory_limit: str = "160MB",
+        memory_limit: str = "128MB",
         horizon: timedelta = HORIZON,
     ) -> None:
         check_target(target)
@@ -128,9 +129,10 @@ class StagedRun:
     def statistics(self) -> Statistics:
         """Questions about what this run has staged so far, under names learned from it. Ask before landing."""
         self._flush()
+        self._commit()
         with translated(self._file):
             learn_endpoints(self._connection, "stage")
-        return Statistics(self._connection)
+        return Statistics(self._connection, self._target)
 
     def land(self, record: RunRecord, now: datetime) -> Landed:
         """Land everything in the target at once; `now` becomes `landed_at`. Nothing can be staged afterwards.
@@ -143,9 +145,9 @@ class StagedRun:
             InputError: The target cannot be written.
         """
         self._flush()
+        self._commit()
         with translated(self._file):
             staged = self._record(record)
-            self._commit()
         if is_fresh(self._target):
             self._seal(now)
             if publish(self._file, self._target):
@@ -155,7 +157,7 @@ class StagedRun:
 
     def _record(self, record: RunRecord) -> int:
         """Stage the row of `runs`, as if all were new; the number of staged comparisons."""
-        totals = Statistics(self._connection).totals(EVERYTHING)
+        totals = Statistics(self._connection, self._target).totals(EVERYTHING)
         staged = totals.comparisons + totals.control_comparisons
         [(rejects,)] = self._connection.execute("SELECT count(*) FROM rejects").fetchall()
         values = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
 import msgspec
 
 from gnomon.model import Outcome
+from gnomon.store.database import translated, with_more_memory
 from gnomon.store.samples import samples
 from gnomon.summary import (
     EndpointStat,
@@ -19,6 +21,7 @@ from gnomon.summary import (
     Quantiles,
     RejectCount,
     Report,
+    Sample,
 )
 
 __all__ = ["Selection", "Statistics", "Totals"]
@@ -66,10 +69,15 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics:
-    """Questions to a connection on which the tables and macros can be named without a catalog."""
+    """Questions to a connection on which the tables and macros can be named without a catalog.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    Every method raises InputError for a damaged file and DependencyError for want of memory or disk; errors
+    name `path`.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self._connection = connection
+        self._path = path
 
     def totals(self, selection: Selection) -> Totals:
         """Outcomes, rates and rule versions of all that is selected."""
@@ -122,10 +130,9 @@ class Statistics:
 
     def rejects(self, limit: int = MAX_REJECT_REASONS) -> list[RejectCount]:
         """Reasons for refusal, the most frequent first. Rejects have no time of their own: no selection."""
-        cursor = self._connection.execute(_REJECTS, [limit])
-        return [
-            RejectCount(reason=reason, count=count, first_place=place) for reason, count, place in cursor.fetchall()
-        ]
+        with translated(self._path):
+            rows = self._connection.execute(_REJECTS, [limit]).fetchall()
+        return [RejectCount(reason=reason, count=count, first_place=place) for reason, count, place in rows]
 
     def report(self, selection: Selection, *, title: str, source: str, now: datetime, max_samples: int = 20) -> Report:
         """All that the HTML report shows. `source` says where it is from; `now` becomes `created_at`."""
@@ -149,11 +156,21 @@ class Statistics:
             fields=fields,
             latency=self.latency(selection),
             rejects=self.rejects(),
-            samples=samples(self._connection, fields, selection.parameters(), max_samples),
+            samples=self._samples(fields, selection, max_samples),
         )
 
+    def _samples(self, fields: Sequence[FieldStat], selection: Selection, limit: int) -> list[Sample]:
+        with translated(self._path):
+            return with_more_memory(
+                self._connection, lambda: samples(self._connection, fields, selection.parameters(), limit)
+            )
+
     def _rows(self, sql: str, selection: Selection, **more: object) -> Sequence[dict[str, Any]]:
-        cursor = self._connection.execute(sql, {**selection.parameters(), **more})
+        with translated(self._path):
+            return with_more_memory(self._connection, lambda: self._answer(sql, {**selection.parameters(), **more}))
+
+    def _answer(self, sql: str, parameters: dict[str, object]) -> list[dict[str, Any]]:
+        cursor = self._connection.execute(sql, parameters)
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

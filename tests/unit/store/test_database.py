@@ -11,7 +11,7 @@ import pytest
 from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
 from gnomon.model import Comparison
 from gnomon.store import Landed, open_store
-from gnomon.store.database import connect_read_only, script, translated
+from gnomon.store.database import connect_read_only, script, translated, with_more_memory
 
 ERRORS = sorted(
     (kind for kind in vars(duckdb).values() if isinstance(kind, type) and issubclass(kind, duckdb.Error)),
@@ -135,3 +135,25 @@ def test_column_types(target: Path, comparison: Callable[..., Comparison], land:
     assert (types["live_ms"], types["partition"], types["live_offset"], types["as_of"], types["late"]) == (
         "DOUBLE", "INTEGER", "BIGINT", "VARCHAR", "BOOLEAN",
     )  # fmt: skip
+
+
+def test_what_cannot_spill_takes_more_memory() -> None:
+    """A question too large for the bound is asked again beyond it, so that a long run is not lost at its end."""
+    with duckdb.connect(config={"memory_limit": "16MB"}) as connection:
+        quantile = "SELECT quantile_cont(i, [0.5]) FROM range(3000000) AS t(i)"
+        with pytest.raises(duckdb.OutOfMemoryException):
+            connection.execute(quantile).fetchall()
+        found = with_more_memory(connection, lambda: connection.execute(quantile).fetchall())
+    assert found == [([1_499_999.5],)]
+
+
+def test_readers_keep_to_their_memory() -> None:
+    """Where settings are locked, as for a user's SQL, the bound holds."""
+    with duckdb.connect() as connection:
+        connection.execute("SET lock_configuration = true")
+        with pytest.raises(duckdb.OutOfMemoryException, match="1 KiB"):
+            with_more_memory(connection, _needs_too_much)
+
+
+def _needs_too_much() -> None:
+    raise duckdb.OutOfMemoryException("Out of Memory Error: 1 KiB")

@@ -419,3 +419,21 @@ def test_a_newer_version_is_refused(
         land(target, [(comparison(), [])])
     with pytest.raises(InputError, match="upgrade gnomon"):
         open_store(target)
+
+
+def test_marks_of_secrets_are_no_answer(
+    target: Path,
+    comparison: Callable[..., Comparison],
+    difference: Callable[..., Difference],
+    land: Callable[..., Landed],
+) -> None:
+    """The same secret hashed with another run's key is the same row; anything beside it is not."""
+
+    def rows(mark: str, price: str) -> list[tuple[Comparison, list[Difference]]]:
+        token = f"hmac-sha256:{mark * 16}"
+        row = comparison(path=f"/users?token=redacted:{token}", outcome="diff", differences=1)
+        return [(row, [difference(live_value=f'["redacted:{token}", {price}]')])]
+
+    land(target, rows("a", "1"))
+    assert land(target, rows("b", "1")) == Landed(0, 1, 0)
+    assert land(target, rows("b", "2")) == Landed(0, 0, 1)
