@@ -452,6 +452,13 @@ def test_ignored_parts_make_no_difference_and_do_not_disturb_alignment() -> None
         assert rows(live, shadow, rules) == [star("/body", 0, "added", None, '{"at":3,"n":"new"}')]
 
 
+def test_ignored_elements_are_all_alike() -> None:
+    """Whatever they are, and however many there are."""
+    rules = '[[rule]]\npath = "/body/*"\nignore = true'
+    assert rows([1, {"a": 1}], [[], 3, 4], rules) == []
+    assert [row[3] for row in rows([1], {}, rules)] == ["type_changed"]
+
+
 LIFTED = """
 [[rule]]
 path = "/body/meta/**/keep"
