@@ -28,7 +28,7 @@ from gnomon.core.json import Unreadable, loads
 from gnomon.core.openapi import templates_from_openapi
 from gnomon.core.redact import Redactor
 from gnomon.engine import ComparedRequest, Engine, EngineOptions
-from gnomon.errors import ConfigError
+from gnomon.errors import ConfigError, UsageError
 from gnomon.model import DIVERGENT, Reject
 from gnomon.report import render_report
 from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
@@ -72,6 +72,7 @@ def compare_captures(request: CompareRequest, progress: Progress | None = None) 
         InputError: A capture or the database cannot be read, or a directory cannot be written.
         ConfigError: A setting names a file that is not what it should be.
         DependencyError: Another process has the database open, or the disk is full.
+        UsageError: The report cannot be written where it should be.
     """
     engine = build_engine(request.rules, request.settings)
     with work_directory(request.db) as work_dir:
@@ -131,7 +132,11 @@ class _Run:
         self.started_at = datetime.now(UTC)
         self.started = time.perf_counter()
         self.id = f"{self.started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self.stage = StagedRun(request.db, work_dir, run=self.id, horizon=request.settings.store.horizon)
+        settings = request.settings
+        has_key = not settings.redact.enabled or settings.redact.read_key() is not None
+        self.stage = StagedRun(
+            request.db, work_dir, run=self.id, horizon=settings.store.horizon, marks_differ=not has_key
+        )
         self.records = 0
         self.rejects = 0
         self.unread: Counter[str] = Counter()
@@ -234,7 +239,11 @@ class _Run:
         report = statistics.report(
             Selection(synthetic="include"), title="Shadow traffic report", source=names, now=self.started_at
         )
-        self.request.report.write_text(render_report(report), encoding="utf-8")
+        try:
+            self.request.report.write_text(render_report(report), encoding="utf-8")
+        except OSError as error:
+            what = f"the report cannot be written to {self.request.report}: {error.strerror}"
+            raise UsageError(what, "choose another place") from error
 
     def _land(self, statistics: Statistics) -> RunSummary:
         everything = Selection(synthetic="include")

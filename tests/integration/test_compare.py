@@ -324,3 +324,15 @@ def test_judging_again_names_endpoints_anew(tmp_path: Path) -> None:
     assert rows(db, "SELECT DISTINCT endpoint FROM differences") == [("GET /base64/{value}",)]
     judge(db, "")
     assert rows(db, "SELECT endpoint FROM comparisons ORDER BY 1") == [("GET /base64/abc",), ("GET /base64/abd",)]
+
+
+def test_under_a_fixed_key_another_secret_is_another_answer(tmp_path: Path) -> None:
+    """Marks of one key can be told apart; those of random keys tell nothing."""
+    settings = {"redact": msgspec.structs.replace(Settings().redact, key="fixed")}
+    other = JWT[:-3] + "abc"
+    for name, chosen, replaced in (("fixed", settings, 1), ("random", {}, 0)):
+        db = tmp_path / f"{name}.duckdb"
+        compare(db, write(tmp_path / "a.ndjson", pair("r-1", {"v": JWT}, {"v": 1})), **chosen)
+        assert compare(db, tmp_path / "a.ndjson", **chosen).unchanged == 1
+        summary = compare(db, write(tmp_path / "b.ndjson", pair("r-1", {"v": other}, {"v": 1})), **chosen)
+        assert summary.replaced == replaced

@@ -57,7 +57,7 @@ class Side:
 
     def trailers(self) -> JsonValue:
         """Give the trailers' part of the document."""
-        return header_document(self.response.trailers, self._rules)
+        return header_document(self.response.trailers, self._rules, "trailers")
 
     def put_body(self, document: dict[str, JsonValue]) -> None:
         """Set the document's `body`, or leave it away where the body is empty.
@@ -165,12 +165,12 @@ def header_value(headers: Iterable[Header], name: str) -> str:
     return ""
 
 
-def header_document(headers: Iterable[Header], rules: EndpointRules) -> JsonValue:
-    """Turn a header list into an object: lower-case names to values, repeats joined with `, `, cookies taken apart."""
+def header_document(headers: Iterable[Header], rules: EndpointRules, part: str = "headers") -> JsonValue:
+    """Turn the header list of a part into an object: lower-case names, repeats joined with `, `, cookies taken apart."""
     document: dict[str, JsonValue] = {}
     for raw_name, value in headers:
         name = raw_name.lower()
-        if not rules.keeps_header(name):
+        if not rules.keeps_header(name, part):
             continue
         if name == "set-cookie":
             cookies = document.setdefault(name, {})

@@ -15,7 +15,7 @@ from gnomon.model import EPOCH
 from gnomon.store.database import attach, script, translated, with_more_memory
 from gnomon.store.learning import learn_endpoints
 
-__all__ = ["Landed", "RunRecord", "check_target", "merge", "publish"]
+__all__ = ["Landed", "MergeOptions", "RunRecord", "check_target", "merge", "publish"]
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,18 +110,27 @@ def _sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
-def merge(
-    connection: duckdb.DuckDBPyConnection, target: Path, *, now: datetime, horizon: timedelta, keep_evidence: bool
-) -> Landed:
+class MergeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a stage is merged.
+
+    Rows of one request, target and role closer in time than `horizon` are one row. `keep_evidence` leaves stored
+    exchanges of replaced comparisons alone: the answers are the same, only judged again. `marks_differ`: equal secrets
+    have unequal marks in other runs, so that marks tell nothing.
+    """
+
+    horizon: timedelta
+    keep_evidence: bool = False
+    marks_differ: bool = True
+
+
+def merge(connection: duckdb.DuckDBPyConnection, target: Path, now: datetime, options: MergeOptions) -> Landed:
     """Land the database attached as `stage` in `target`, in one transaction.
 
     Args:
         connection: Holds the stage, with nothing uncommitted.
         target: The database; it is made where it is not there.
         now: What `landed_at` says.
-        horizon: Rows of one request, target and role closer than this in time are one row.
-        keep_evidence: Leave stored exchanges of replaced comparisons alone: the answers are the same, only
-            judged again.
+        options: How.
 
     Raises:
         DependencyError: Another process has the target open.
@@ -131,13 +140,14 @@ def merge(
     with translated(target):
         [(earliest, latest)] = connection.execute(_RANGE, [EPOCH, EPOCH]).fetchall()
         variables = {
-            "horizon_us": horizon // timedelta(microseconds=1),
+            "horizon_us": options.horizon // timedelta(microseconds=1),
             "landed_at": now,
-            "keep_evidence": keep_evidence,
+            "keep_evidence": options.keep_evidence,
+            "marks_differ": options.marks_differ,
         }
         for name, value in variables.items():
             connection.execute(f"SET VARIABLE {name} = ?", [value])
-        for name, bound in (("earliest", earliest - horizon), ("latest", latest + horizon)):
+        for name, bound in (("earliest", earliest - options.horizon), ("latest", latest + options.horizon)):
             connection.execute(f"SET VARIABLE {name} = ?", [bound])
         with_more_memory(connection, lambda: _run_script(connection))
         [counts] = connection.execute(_COUNTS).fetchall()

@@ -1,16 +1,17 @@
 -- Lands a stage (attached as stage) in a database (attached as target), in one transaction.
 --
--- Parameters are session variables: horizon_us, landed_at, keep_evidence, and earliest and latest, the range in
+-- Parameters are session variables: horizon_us, landed_at, keep_evidence, marks_differ, and earliest and latest, the range in
 -- which a landed row can be within the horizon of a staged one. What becomes of each staged comparison:
 --   unchanged  a landed row of the same request, target and role says the same: nothing is written
 --   replaced   there are such rows within the horizon and none says the same: they give way
 --   new        there is none
 -- A comparison also replaces the landed shadow_missing row of its request that names no target.
--- Marks of redacted secrets count as equal: without a key in the settings each run hashes with another one.
+-- Marks of redacted secrets count as equal where marks_differ: without a key in the settings each run hashes with
+-- another one.
 -- Contents are told apart by 64-bit hashes, so that joins stay narrow; which rows are the same request is never
 -- left to a hash.
 CREATE OR REPLACE TEMP MACRO unmarked(value) AS
-    CASE WHEN contains(value, 'hmac-sha256:')
+    CASE WHEN getvariable('marks_differ') AND contains(value, 'hmac-sha256:')
         THEN regexp_replace(value, '(redacted:)?hmac-sha256:(%3A)?[0-9a-f]{16,64}', 'redacted', 'g')
         ELSE value
     END;

@@ -14,7 +14,7 @@ import msgspec
 from gnomon.model import Comparison, Difference, Exchange, Reject
 from gnomon.store.batches import comparison_table, difference_table, exchange_table, reject_table
 from gnomon.store.database import attach, translated
-from gnomon.store.landing import Landed, RunRecord, check_target, is_fresh, merge, publish
+from gnomon.store.landing import Landed, MergeOptions, RunRecord, check_target, is_fresh, merge, publish
 from gnomon.store.learning import learn_endpoints
 from gnomon.store.statistics import Selection, Statistics
 
@@ -41,6 +41,7 @@ class StagedRun:
         memory_limit: What DuckDB may hold in memory, as `128MB`; beyond it spills to `work_dir`, and what cannot
             spill (tens of millions of rows in one question) takes more rather than fail.
         horizon: Rows of one request, target and role closer than this in time are one row.
+        marks_differ: Whether other runs mark the same secrets otherwise, for want of a key that stays.
 
     Raises:
         DependencyError: Another process has the target open.
@@ -55,12 +56,13 @@ class StagedRun:
         run: str | None,
         memory_limit: str = "128MB",
         horizon: timedelta = HORIZON,
+        marks_differ: bool = True,
     ) -> None:
         check_target(target)
         self._target = target
         self._file = work_dir / "stage.duckdb"
         self._run = run
-        self._horizon = horizon
+        self._merging = MergeOptions(horizon=horizon, keep_evidence=run is None, marks_differ=marks_differ)
         self._comparisons: list[Comparison] = []
         self._owners: list[Comparison] = []
         self._differences: list[Difference] = []
@@ -153,7 +155,7 @@ class StagedRun:
             if publish(self._file, self._target):
                 return Landed(new=staged, unchanged=0, replaced=0)
             attach(self._connection, self._file, "stage")
-        return merge(self._connection, self._target, now=now, horizon=self._horizon, keep_evidence=self._run is None)
+        return merge(self._connection, self._target, now, self._merging)
 
     def _record(self, record: RunRecord) -> int:
         """Stage the row of `runs`, as if all were new; the number of staged comparisons."""

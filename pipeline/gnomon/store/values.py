@@ -53,8 +53,7 @@ def _text(value: object) -> str | float:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime):
-        # Without a zone it is a TIMESTAMP that SQL made: it says no zone, so neither do we.
-        return rfc3339(value) if value.tzinfo is not None else value.isoformat()
+        return rfc3339(value)  # without a zone it is a TIMESTAMP that SQL made of UTC times
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):
