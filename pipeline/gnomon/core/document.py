@@ -166,7 +166,7 @@ def header_value(headers: Iterable[Header], name: str) -> str:
 
 
 def header_document(headers: Iterable[Header], rules: EndpointRules, part: str = "headers") -> JsonValue:
-    """Turn the header list of a part into an object: lower-case names, repeats joined with `, `, cookies taken apart."""
+    """Turn the header list of a part into an object: lower-case names, repeats joined by `, `, cookies apart."""
     document: dict[str, JsonValue] = {}
     for raw_name, value in headers:
         name = raw_name.lower()

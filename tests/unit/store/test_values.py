@@ -24,7 +24,7 @@ from gnomon.store import json_value, rfc3339
         (Decimal(10**30), 10**30),
         ("text", "text"),
         (datetime(2027, 7, 12, tzinfo=UTC), "2027-07-12T00:00:00Z"),
-        (datetime(2027, 7, 12, tzinfo=UTC).replace(tzinfo=None), "2027-07-12T00:00:00"),
+        (datetime(2027, 7, 12, tzinfo=UTC).replace(tzinfo=None), "2027-07-12T00:00:00Z"),
         (date(2027, 7, 12), "2027-07-12"),
         (time(10, 30), "10:30:00"),
         (timedelta(minutes=1), 60.0),
