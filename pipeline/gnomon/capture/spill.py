@@ -22,11 +22,11 @@ from gnomon.model import Role
 
 __all__ = ["Spill"]
 
-PARTITIONS: Final = 64
+PARTITIONS: Final = 128
 MAX_LEVELS: Final = 4
-"""How often a partition is partitioned again; 64**4 parts are enough for anything but one id used over and over."""
+"""How often a partition is partitioned again; 128**4 parts are enough for anything but one id used over and over."""
 
-_BUFFER: Final = 256 * 1024
+_BUFFER: Final = 128 * 1024
 _FRAME: Final = struct.Struct("<IQBHI")
 """Source number, line, role code, length of the id, length of the record."""
 
