@@ -88,7 +88,7 @@ class Engine:
         """Compare all sides of one request; one comparison per side that answered or was expected to."""
         first = joined.live or next(iter(joined.others.values()))
         service = first.exchange.service
-        endpoint = name_endpoint(first.exchange.request, self._matcher(service))
+        endpoint = self._redactor.endpoint(name_endpoint(first.exchange.request, self._matcher(service)))
         rules = self.rules.for_endpoint(service, endpoint)
         request = ComparedRequest(joined, service, endpoint, rules, [])
         if joined.live is None:
@@ -166,6 +166,7 @@ class Engine:
         counting = [d for d in differences if not d.noise]
         live_ms, shadow_ms = _milliseconds(live), _milliseconds(other)
         duplicates = joined.duplicates
+        synthetic = asked.synthetic or (other.exchange.synthetic if other else None)
         comparison = Comparison(
             request_id=joined.request_id,
             target=target,
@@ -189,8 +190,8 @@ class Engine:
             severity=_severity(outcome, counting),
             late=slot in joined.late or ("live", "") in joined.late,
             duplicates=(duplicates.get(slot, 0) + duplicates.get(("live", ""), 0)) if duplicates else 0,
-            synthetic=asked.synthetic or (other.exchange.synthetic if other else None),
-            flags=asked.flags,
+            synthetic=None if synthetic is None else self._redactor.text(synthetic),
+            flags={name: self._redactor.text(value) for name, value in asked.flags.items()} if asked.flags else {},
             as_of=asked.as_of,
             rules=self.rules.version,
             topic=first.place.source if first.place and first.place.partition is not None else None,

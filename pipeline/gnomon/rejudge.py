@@ -83,7 +83,7 @@ def rejudge(
         stage = StagedRun(db, work_dir, run=None, horizon=settings.store.horizon)
         with stage:
             with open_store(db) as store:
-                reviewer = _Reviewer(build_engine(rules, settings), store)
+                reviewer = _Reviewer(build_engine(rules, settings), store, selection.target)
                 for batch in store.judged(selection):
                     for request in batch:
                         for new, differences in reviewer.judge(request, tally):
@@ -143,8 +143,9 @@ class _Tally:
 class _Reviewer:
     """Judges stored requests under the engine's rules."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: Store, target: str | None) -> None:
         self._engine = engine
+        self._target = target
         self._store = store
         self._old: dict[str, RuleSet | None] = {}
 
@@ -152,6 +153,8 @@ class _Reviewer:
         """Give the new rows of one request, and count."""
         anew = {(new.role, new.target): (new, differences) for new, differences in self._anew(request.exchanges)}
         for old, differences in request.comparisons:
+            if self._target not in (None, old.target):
+                continue  # a control comes along for what it says of noise
             judged = anew.get((old.role, old.target))
             if judged is None or (judged[0].outcome == "incomparable" != old.outcome):
                 # not stored, or redaction has taken from the stored body what could be compared

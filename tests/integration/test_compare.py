@@ -336,3 +336,71 @@ def test_under_a_fixed_key_another_secret_is_another_answer(tmp_path: Path) -> N
         assert compare(db, tmp_path / "a.ndjson", **chosen).unchanged == 1
         summary = compare(db, write(tmp_path / "b.ndjson", pair("r-1", {"v": other}, {"v": 1})), **chosen)
         assert summary.replaced == replaced
+
+
+def test_a_control_that_did_not_answer_takes_nothing_off(tmp_path: Path) -> None:
+    """Rates are net of a control where there is one; a dead one hides nothing, and live's own failures are no news."""
+    for name, control, rate in (
+        ("absent", {"expect": ["shadow", "control"]}, 0.4),
+        ("dead", {}, 0.4),
+    ):
+        records: list[Exchange] = []
+        for n in range(10):
+            records += [
+                exchange(f"r-{n}", "live", n, **control),
+                exchange(f"r-{n}", "shadow", n if n % 5 > 1 else -n - 1),
+            ]
+            if name == "dead":
+                records.append(exchange(f"r-{n}", "control", error=TransportError("connect")))
+        summary = compare(tmp_path / f"{name}.duckdb", write(tmp_path / "c.ndjson", records))
+        assert summary.divergence_rate == pytest.approx(rate)
+    failed = [
+        exchange(f"f-{n}", role, 1, error=TransportError("timeout") if role == "live" and n < 3 else None)  # type: ignore[arg-type]
+        for n in range(10)
+        for role in ("live", "shadow", "control")
+    ]
+    assert compare(tmp_path / "live.duckdb", write(tmp_path / "c.ndjson", failed)).divergence_rate == 0
+
+
+def test_nobody_is_missing_who_has_landed(tmp_path: Path) -> None:
+    """A capture of live alone adds no missing row beside a comparison, in whatever order the two came."""
+    alone = write(tmp_path / "live.ndjson", [exchange("r-1", "live", 1)])
+    both = write(tmp_path / "both.ndjson", [exchange("r-1", "live", 1), exchange("r-1", "shadow", 2, target="v2")])
+    for name, order in (("a", (alone, both)), ("b", (both, alone))):
+        db = tmp_path / f"{name}.duckdb"
+        for capture in order:
+            compare(db, capture)
+        assert rows(db, "SELECT target, outcome FROM comparisons") == [("v2", "diff")]
+        assert rows(db, "SELECT count(*) FROM differences") == [(1,)]
+
+
+def test_secrets_in_names_tags_and_hashes_do_not_land(tmp_path: Path) -> None:
+    """Not in endpoint names, flags or tags, nor as unkeyed hashes of bodies inside differences."""
+    db = tmp_path / "g.duckdb"
+    secrets = {"AKIAIOSFODNN7EXAMPLE", "4111-1111-1111-1111", "ghp_" + "a1B2" * 9}
+    records = [
+        e
+        for n, secret in enumerate(sorted(secrets))
+        for e in pair(f"r-{n}", 1, 2, path=f"/p/{secret}", flags={"f": secret}, synthetic=secret)
+    ]
+    octets = {"headers": (("content-type", "application/octet-stream"),)}
+    records += [exchange("h", "live", b"", **octets), exchange("h", "shadow", b"\x00", **octets)]
+    compare(db, write(tmp_path / "c.ndjson", records))
+    stored = "\n".join(str(row) for t in ("comparisons", "differences", "exchanges") for row in rows(db, f"FROM {t}"))
+    assert not [secret for secret in (*secrets, '"sha256:') if secret in stored]
+    assert {name for (name,) in rows(db, "SELECT endpoint FROM comparisons")} == {"GET /p/{token}", "GET /items/{id}"}
+
+
+def test_judging_one_target_leaves_the_others_alone(tmp_path: Path) -> None:
+    """The control comes along for what it says of noise, and is not counted."""
+    db = tmp_path / "g.duckdb"
+    roles: tuple[tuple[Any, str], ...] = (("live", ""), ("shadow", "a"), ("shadow", "b"), ("control", ""))
+    compare(
+        db, write(tmp_path / "c.ndjson", [exchange("r-1", r, {"id": n}, target=t) for n, (r, t) in enumerate(roles)])
+    )
+    summary = rejudge(db, parse_rules(IGNORE_ID), Settings(), selection=Selection(synthetic="include", target="a"))
+    assert (summary.comparisons, summary.judged) == (1, 1)
+    assert rows(db, "SELECT target, outcome FROM comparisons WHERE role = 'shadow' ORDER BY 1") == [
+        ("a", "match"),
+        ("b", "noise"),
+    ]

@@ -112,8 +112,8 @@ def gate(summary: RunSummary, limit: float) -> int:
         NotEnoughDataError: There is no pair, or none that could be compared.
     """
     if summary.pairs == 0 or summary.divergence_rate is None:
-        what = "no pair" if summary.pairs == 0 else f"none of {summary.pairs} pairs"
-        raise NotEnoughDataError(f"{what} could be compared, so there is no divergence rate", "add captures")
+        what = "there is no pair" if summary.pairs == 0 else f"none of {summary.pairs} pairs could be compared"
+        raise NotEnoughDataError(f"{what}, so the gate has nothing to judge", "add captures")
     if summary.divergence_rate <= limit:
         return 0
     click.echo(

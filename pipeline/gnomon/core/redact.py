@@ -8,8 +8,10 @@ a rule. Redacting twice changes nothing. What cannot be read where a rule redact
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Protocol
+from urllib.parse import unquote
 
 import msgspec
 import orjson
@@ -31,6 +33,7 @@ _HEADER_PARTS = frozenset({"headers", "trailers"})
 _MOST_PLACES = 64
 _MOST_SPOTS = 8192
 _BODY_HASH = '"sha256:'
+_HASH_MEMBER = re.compile(r'"hash":"(sha256:[0-9a-f]{64})"')
 _ENCODING = "content-encoding"
 
 
@@ -67,6 +70,7 @@ class Redactor:
         self._blinder = Blinder(key)
         # Bounded, and unseen from outside: places repeat from request to request.
         self._spot = lru_cache(maxsize=_MOST_SPOTS)(self._find_spot)
+        self._endpoint = lru_cache(maxsize=_MOST_SPOTS)(_safe_name)
 
     def exchange(self, exchange: Exchange, rules: RootedRules) -> Exchange:
         """Redact a whole exchange; rules for headers, trailers and body hold for its request too."""
@@ -150,12 +154,14 @@ class Redactor:
                 return text
             if text.startswith(_BODY_HASH) and spot.steps[0] == "body":
                 return f'"{self._blinder.digest_of_hash(text[1:-1])}"'
-            if not may_hold_secret(text):
+            if _BODY_HASH not in text and not may_hold_secret(text):
                 return text
         try:
             loads(text.encode("utf-8", "surrogatepass"))
         except Unreadable:
             return orjson.dumps(self._blinder.text(text)).decode()
+        if spot.steps[:1] == ["body"] and _BODY_HASH in text:
+            text = _HASH_MEMBER.sub(lambda found: f'"hash":"{self._blinder.digest_of_hash(found[1])}"', text)
         for place in spot.places:
             text = redact_json(text, place, self._blinder, secret=spot.secret)
         return text
@@ -182,6 +188,10 @@ class Redactor:
         """Redact a request path with its query."""
         return redact_target(path, self._blinder) if self.enabled else path
 
+    def endpoint(self, name: str) -> str:
+        """Give an endpoint's name with `{token}` for what is shaped like a secret, whatever the key."""
+        return self._endpoint(name) if self.enabled else name
+
     def text(self, text: str) -> str:
         """Redact what is shaped like a secret in a free text, such as an error's message."""
         return redact_raw(text, self._blinder) if self.enabled else text
@@ -200,6 +210,19 @@ class Redactor:
     def json(self, value: JsonValue) -> JsonValue:
         """Return the mark of a JSON value, as a `redact = "hash"` rule would."""
         return self._blinder.value(value, "hash") if self.enabled else value
+
+
+def _safe_name(name: str) -> str:
+    """Name the secrets in an endpoint's path, percent-encoded ones too."""
+    if "%" not in name and not may_hold_secret(name):
+        return name
+    method, space, path = name.partition(" ")
+    segments = []
+    for segment in path.split("/"):
+        text = unquote(segment)
+        named = replace_secrets(text, lambda _: "{token}")
+        segments.append(segment if named == text else named)
+    return f"{method}{space}{'/'.join(segments)}"
 
 
 def _has_secret_name(steps: list[str]) -> bool:

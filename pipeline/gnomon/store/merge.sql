@@ -5,7 +5,8 @@
 --   unchanged  a landed row of the same request, target and role says the same: nothing is written
 --   replaced   there are such rows within the horizon and none says the same: they give way
 --   new        there is none
--- A comparison also replaces the landed shadow_missing row of its request that names no target.
+-- A comparison also replaces the landed shadow_missing row of its request that names no target, and such a row is not
+-- written where a comparison has landed.
 -- Marks of redacted secrets count as equal where marks_differ: without a key in the settings each run hashes with
 -- another one.
 -- Contents are told apart by 64-bit hashes, so that joins stay narrow; which rows are the same request is never
@@ -25,13 +26,18 @@ CREATE OR REPLACE TEMP MACRO difference_content(d) AS hash(
     unmarked(d.path), unmarked(d.shadow_path), unmarked(d.pattern), d.kind, d.severity, unmarked(d.live_value),
     unmarked(d.shadow_value), d.noise, d.reason)::HUGEINT;
 
+-- Whether a staged row that says somebody is missing, without a name, is known better.
+CREATE OR REPLACE TEMP MACRO is_covered(s, t) AS
+    s.target = '' AND s.outcome = 'shadow_missing' AND t.outcome NOT IN ('shadow_missing', 'live_missing');
+
 CREATE OR REPLACE TEMP MACRO comparison_key(d) AS hash(d.request_id, d.target, d.role, d.started_at);
 
 BEGIN;
 
 CREATE TEMP TABLE matches AS
 SELECT
-    s.staged, t.landed, t.request_id, t.target, t.role, t.started_at, t.run, t.key, t.content = s.content AS equal
+    s.staged, t.landed, t.request_id, t.target, t.role, t.started_at, t.run, t.key,
+    is_covered(s, t) OR t.content = s.content AS equal, is_covered(s, t) AS covered
 FROM (
     SELECT
         c.rowid AS staged, c.request_id, c.target, c.role, c.started_at, c.outcome, comparison_content(c) AS content
@@ -45,7 +51,8 @@ JOIN (
     WHERE c.started_at BETWEEN getvariable('earliest') AND getvariable('latest')
 ) AS t ON t.request_id = s.request_id AND t.role = s.role
 WHERE abs(epoch_us(s.started_at) - epoch_us(t.started_at)) < getvariable('horizon_us')
-    AND (t.target = s.target OR (t.target = '' AND t.outcome = 'shadow_missing' AND s.outcome != 'shadow_missing'));
+    AND (t.target = s.target OR (t.target = '' AND t.outcome = 'shadow_missing' AND s.outcome != 'shadow_missing')
+        OR is_covered(s, t));
 
 -- A comparison that looks the same is still another answer when its differences are not the same set.
 CREATE TEMP TABLE changed AS
@@ -62,7 +69,7 @@ WHERE x.key IN (SELECT m.key FROM matches AS m WHERE m.equal)
 GROUP BY x.key
 HAVING sum(x.content) != 0 OR sum(x.side) != 0;
 
-UPDATE matches SET equal = false WHERE key IN (SELECT c.key FROM changed AS c);
+UPDATE matches SET equal = false WHERE NOT covered AND key IN (SELECT c.key FROM changed AS c);
 
 -- Every staged comparison that is written, and the run it keeps when it is judged again.
 CREATE TEMP TABLE written AS

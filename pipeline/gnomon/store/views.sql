@@ -60,21 +60,24 @@ CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'ex
             ELSE error('synthetic is ''include'', ''exclude'' or ''only''')
         END;
 
--- Comparisons of role shadow, each with what the same request's control says: null where it has none,
--- else whether the control diverged while the shadow matched.
+-- Comparisons of role shadow, each with what the same request's control says: null where it did not answer, else
+-- whether the control takes one off the divergences: it differs while the shadow matched, or live failed for both.
 -- Requests meet by a 64-bit hash here and below: millions of text keys would not fit in bounded memory.
 CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH control AS (
-        SELECT hash(k.request_id, k.started_at) AS request, bool_or(diverges(k.outcome)) AS diverged
+        SELECT hash(k.request_id, k.started_at) AS request, bool_or(k.outcome = 'diff') AS diverged,
+            bool_or(k.outcome = 'live_error') AS live_failed
         FROM comparisons AS k
-        WHERE k.role = 'control' AND is_judged(k.outcome)
+        WHERE k.role = 'control' AND k.outcome IN ('match', 'noise', 'diff', 'live_error')
             AND (since IS NULL OR k.started_at >= CAST(since AS TIMESTAMPTZ))
             AND (until IS NULL OR k.started_at < CAST(until AS TIMESTAMPTZ))
         GROUP BY ALL
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
-        CASE WHEN control.diverged IS NOT NULL THEN control.diverged AND s.outcome = 'match' END AS control_only
+        CASE WHEN control.diverged IS NOT NULL THEN
+            (control.diverged AND s.outcome = 'match') OR (control.live_failed AND s.outcome = 'live_error')
+        END AS control_only
     FROM selected_comparisons(since, until, synthetic) AS s
     LEFT JOIN control ON control.request = hash(s.request_id, s.started_at)
     WHERE s.role = 'shadow';
