@@ -74,7 +74,7 @@ def test_a_gate_without_a_pair_is_not_enough_data(run: Run) -> None:
         writer.write(exchange(answer={"n": 1}))
     ended = run("compare", "live.ndjson", "--fail-over", "0.5")
     assert ended.code == 3
-    assert "gnomon: no pair could be compared" in ended.err
+    assert "gnomon: there is no pair, so the gate has nothing to judge" in ended.err
     assert run("compare", "live.ndjson").code == 0
 
 
