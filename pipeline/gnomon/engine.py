@@ -264,7 +264,7 @@ def _severity(outcome: Outcome, counting: list[Difference]) -> Severity | None:
     """Give the highest severity of what counts; a transport error on one side only is as bad as it gets."""
     if outcome in ("live_error", "shadow_error"):
         return "high"
-    return max([d.severity for d in counting], key=_SEVERITIES.__getitem__) if counting else None
+    return max((d.severity for d in counting), key=_SEVERITIES.__getitem__, default=None)
 
 
 def _shorten(text: str | None, limit: int) -> str | None:
