@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gnomon.config.load import Loaded, find_database, find_rules, load_settings
+from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
 from gnomon.config.settings import (
     Decode,
     Endpoints,
@@ -11,6 +11,7 @@ from gnomon.config.settings import (
     KafkaSecurity,
     LatencyShift,
     Limits,
+    Log,
     Operations,
     Redact,
     Settings,
@@ -30,6 +31,7 @@ __all__ = [
     "LatencyShift",
     "Limits",
     "Loaded",
+    "Log",
     "Operations",
     "Redact",
     "Settings",
@@ -40,4 +42,5 @@ __all__ = [
     "find_rules",
     "load_settings",
     "render_settings",
+    "secrets_of",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "KafkaSecurity",
     "LatencyShift",
     "Limits",
+    "Log",
     "Operations",
     "Redact",
     "Settings",
@@ -172,6 +173,15 @@ class Operations(msgspec.Struct, frozen=True):
     ] = "127.0.0.1:6066"
 
 
+class Log(msgspec.Struct, frozen=True):
+    """What the long-running commands write on stderr."""
+
+    format: Annotated[Literal["logfmt", "json"], about("Form of a line")] = "logfmt"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("Least level of Gnomon's own events that is written")
+    ] = "info"
+
+
 class LatencyShift(msgspec.Struct, frozen=True):
     """Largest relative slowdown allowed, per quantile: 0.10 is a tenth slower."""
 
@@ -243,6 +253,7 @@ class Settings(msgspec.Struct, frozen=True):
     redact: Redact = Redact()
     web: Web = Web()
     operations: Operations = Operations()
+    log: Log = Log()
     verdict: Verdict = Verdict()
     decode: Decode = Decode()
     endpoints: Endpoints = Endpoints()
