@@ -1,7 +1,11 @@
-"""Content encodings undone within a bound: a few kilobytes that expand to gigabytes never do so here."""
+"""A body's bytes on the wire, and their content encodings undone within a bound.
+
+A few kilobytes that expand to gigabytes never do so here.
+"""
 
 from __future__ import annotations
 
+import binascii
 import zlib
 from collections.abc import Callable
 from typing import Final
@@ -10,8 +14,9 @@ import brotli
 import zstandard
 
 from gnomon.core.json import Unreadable
+from gnomon.model import Body
 
-__all__ = ["expand"]
+__all__ = ["expand", "wire_bytes"]
 
 MAX_LAYERS = 4
 MAX_MEMBERS = 100
@@ -22,6 +27,20 @@ ZSTD_WINDOW = 2**25
 
 _CHUNK = 2**18
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+def wire_bytes(body: Body) -> bytes:
+    """Give the bytes of a body as they were on the wire, as far as they were recorded.
+
+    Raises:
+        Unreadable: The base64 is not base64.
+    """
+    try:
+        if body.encoding == "text":
+            return body.data.encode()
+        return binascii.a2b_base64(body.data, strict_mode=True) if body.data else b""
+    except ValueError as error:  # binascii.Error and UnicodeEncodeError are such
+        raise Unreadable(f"the body's `data` is not {body.encoding}: {error}") from None
 
 
 def expand(data: bytes, content_encoding: str, max_bytes: int) -> bytes:

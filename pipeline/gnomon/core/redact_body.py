@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gnomon.core.blind import Blinder
-from gnomon.core.body import expand, wire_bytes
+from gnomon.core.encoding import expand, wire_bytes
 from gnomon.core.formats.media import MediaType, parse_media_type
 from gnomon.core.json import BOM, Unreadable, loads
 from gnomon.core.redact_headers import redact_fields
