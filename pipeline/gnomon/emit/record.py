@@ -89,7 +89,10 @@ class RecordWriter:
 
 
 def _headers(raw: RawHeaders) -> list[Header]:
-    return [(text(name), text(value)) for name, value in raw]
+    try:
+        return [(name.decode(), value.decode()) for name, value in raw]  # type: ignore[union-attr]
+    except (AttributeError, UnicodeDecodeError):  # a character for each byte, or not UTF-8
+        return [(text(name), text(value)) for name, value in raw]
 
 
 def _target(seen: Observed) -> str:
