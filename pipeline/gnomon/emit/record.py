@@ -49,8 +49,11 @@ class RecordWriter:
         self._matchers: dict[str, TemplateMatcher] = {}
 
     def write(self, seen: Observed) -> Record | None:
+        """Give the record of what a middleware saw, None where even without its bodies it is too large."""
+        return self.encode(self._exchange(seen))
+
+    def encode(self, exchange: Exchange) -> Record | None:
         """Give the record of an exchange, None where even without its bodies it is larger than a record may be."""
-        exchange = self._exchange(seen)
         redacted = self._redactor.exchange(exchange, self._rules_for(exchange))
         value: bytes | None = _ENCODER.encode(redacted)
         if value is not None and len(value) > self._limit:
@@ -76,16 +79,19 @@ class RecordWriter:
             emitter="gnomon.emit",
         )
 
-    def _rules_for(self, exchange: Exchange) -> EndpointRules:
-        if self._everywhere is not None:
-            return self._everywhere
+    def endpoint(self, exchange: Exchange) -> str:
+        """Name the endpoint of an exchange."""
         matcher = self._matchers.get(exchange.service)
         if matcher is None:
             if len(self._matchers) >= _MAX_MATCHERS:  # a host comes from traffic: the cache is bounded
                 self._matchers.clear()
             matcher = self._matchers[exchange.service] = TemplateMatcher(self._rules.templates_for(exchange.service))
-        endpoint = self._redactor.endpoint(name_endpoint(exchange.request, matcher))
-        return self._rules.for_endpoint(exchange.service, endpoint)
+        return self._redactor.endpoint(name_endpoint(exchange.request, matcher))
+
+    def _rules_for(self, exchange: Exchange) -> EndpointRules:
+        if self._everywhere is not None:
+            return self._everywhere
+        return self._rules.for_endpoint(exchange.service, self.endpoint(exchange))
 
 
 def _headers(raw: RawHeaders) -> list[Header]:
