@@ -147,6 +147,8 @@ class Emitter:
         """
         timeout = self._drain if timeout is None else timeout
         self._deadline = time.monotonic() + timeout
+        with self._lock:
+            shed = self._shed
         self._handoff.close()
         thread = self._thread
         if thread is not None:
@@ -155,7 +157,7 @@ class Emitter:
             left = self._seen - self._written - self._shed - self._failed
             self._shed += left
             self._ended = True
-        return not left
+            return self._shed == shed
 
     @property
     def _drain(self) -> float:
