@@ -21,7 +21,7 @@ from gnomon.capture import FormatChoice, RawRecord, Source, capture_size, read_c
 from gnomon.capture import Limits as CaptureLimits
 from gnomon.capture.spill import Spill
 from gnomon.core.body import BodyOptions
-from gnomon.core.decode import decode_exchange, decode_key
+from gnomon.core.decode import EXCERPT_BYTES, decode_exchange, peek_request_id
 from gnomon.core.formats.protobuf import Descriptors
 from gnomon.core.join import Group, Member, split_by_horizon
 from gnomon.core.json import Unreadable, loads
@@ -30,7 +30,6 @@ from gnomon.core.redact import Redactor
 from gnomon.engine import ComparedRequest, Engine, EngineOptions
 from gnomon.errors import ConfigError, UsageError
 from gnomon.model import DIVERGENT, Reject
-from gnomon.report import render_report
 from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
 from gnomon.summary import Reason, RunSummary
 
@@ -167,14 +166,14 @@ class _Run:
             if isinstance(item, Reject):
                 self._reject(item)
                 continue
-            key = decode_key(item.data, role=item.role)
-            if key is not None:
-                spill.add(key.request_id, item)
+            request_id = peek_request_id(item.data)
+            if request_id is not None:
+                spill.add(request_id, item)
                 continue
             refused = decode_exchange(item.data, item.place, role=item.role)
             if isinstance(refused, Reject):
                 self._reject(refused)
-            else:  # the key's decoder is stricter than the record's only in theory
+            else:  # who peeks is stricter than the record's decoder only in theory
                 spill.add(refused.request_id, item)
         total = capture_size(self.request.sources) or seen
         return total - seen // 2
@@ -183,7 +182,7 @@ class _Run:
         accepted = max(self.records - self.rejects, 1)
         done = told = 0
         for request_id, raw in spill.groups():
-            for members in self._requests(raw):
+            for members in self._requests(request_id, raw):
                 self._compare_one(request_id, members)
             done += len(raw)
             if done * pending // accepted - told > 1 << 18:
@@ -191,12 +190,15 @@ class _Run:
                 told = done * pending // accepted
         progress(pending - told)
 
-    def _requests(self, raw: Sequence[RawRecord]) -> Iterator[list[Member]]:
+    def _requests(self, request_id: str, raw: Sequence[RawRecord]) -> Iterator[list[Member]]:
         members: list[Member] = []
         for record in raw:
             decoded = decode_exchange(record.data, record.place, role=record.role)
             if isinstance(decoded, Reject):
                 self._reject(decoded)
+            elif decoded.request_id != request_id:
+                reason = "`request_id` is there twice, with two values"
+                self._reject(Reject(record.place, reason, record.data[:EXCERPT_BYTES]))
             else:
                 members.append(Member(decoded))
         if len(members) > 2:
@@ -235,6 +237,8 @@ class _Run:
     def _report(self, statistics: Statistics) -> None:
         if self.request.report is None:
             return
+        from gnomon.report import render_report  # noqa: PLC0415 - templates take a while, and few runs want a report
+
         names = ", ".join(source.path for source in self.request.sources)
         report = statistics.report(
             Selection(synthetic="include"), title="Shadow traffic report", source=names, now=self.started_at

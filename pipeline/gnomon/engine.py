@@ -7,23 +7,22 @@ noise, and what is to be stored is redacted and bounded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from gnomon.core.body import BodyOptions
 from gnomon.core.compare import Comparer, Findings, mark_noise, outcome_of
 from gnomon.core.endpoint import TemplateMatcher, name_endpoint
-from gnomon.core.join import Joined, Member, Slot
+from gnomon.core.join import LIVE, Joined, Member, Slot
 from gnomon.core.json import dumps
-from gnomon.model import Comparison, Difference, Exchange, Outcome, Reject, Request, Severity, instant
+from gnomon.model import Comparison, Difference, ErrorKind, Exchange, Outcome, Reject, Request, Severity, instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gnomon.core.redact import Redactor
     from gnomon.core.rules import EndpointRules, RuleSet
-    from gnomon.model import ComparedRole
 
 __all__ = ["Compared", "ComparedRequest", "Engine", "EngineOptions"]
 
@@ -161,50 +160,49 @@ class Engine:
         if first is None:  # a comparison has at least one side
             message = f"request {joined.request_id} has no sides"
             raise ValueError(message)
-        asked = first.exchange
-        role, target = slot
-        counting = [d for d in differences if not d.noise]
-        live_ms, shadow_ms = _milliseconds(live), _milliseconds(other)
-        duplicates = joined.duplicates
+        mine, theirs = _Figures.of(live), _Figures.of(other)
+        asked, place = first.exchange, first.place
         synthetic = asked.synthetic or (other.exchange.synthetic if other else None)
+        counting = [d for d in differences if not d.noise] if differences else differences
+        duplicates = joined.duplicates
         comparison = Comparison(
             request_id=joined.request_id,
-            target=target,
-            role=_compared_role(role),
+            target=slot[1],
+            role="control" if slot[0] == "control" else "shadow",
             service=request.service,
             endpoint=request.endpoint,
             method=asked.request.method,
             path=self._redactor.target(asked.request.path),
             started_at=instant(asked.started_us),
             live_target=live.exchange.target if live else None,
-            live_status=_status(live),
-            shadow_status=_status(other),
-            live_error=live.exchange.error.kind if live and live.exchange.error else None,
-            shadow_error=other.exchange.error.kind if other and other.exchange.error else None,
-            live_ms=live_ms,
-            shadow_ms=shadow_ms,
-            delta_ms=None if live_ms is None or shadow_ms is None else round(shadow_ms - live_ms, 3),
+            live_status=mine.status,
+            shadow_status=theirs.status,
+            live_error=mine.error,
+            shadow_error=theirs.error,
+            live_ms=mine.ms,
+            shadow_ms=theirs.ms,
+            delta_ms=None if mine.ms is None or theirs.ms is None else round(theirs.ms - mine.ms, 3),
             outcome=outcome,
             differences=len(differences),
             noise_differences=len(differences) - len(counting),
             severity=_severity(outcome, counting),
-            late=slot in joined.late or ("live", "") in joined.late,
-            duplicates=(duplicates.get(slot, 0) + duplicates.get(("live", ""), 0)) if duplicates else 0,
+            late=bool(joined.late) and (slot in joined.late or LIVE in joined.late),
+            duplicates=(duplicates.get(slot, 0) + duplicates.get(LIVE, 0)) if duplicates else 0,
             synthetic=None if synthetic is None else self._redactor.text(synthetic),
             flags={name: self._redactor.text(value) for name, value in asked.flags.items()} if asked.flags else {},
             as_of=asked.as_of,
             rules=self.rules.version,
-            topic=first.place.source if first.place and first.place.partition is not None else None,
-            partition=first.place.partition if first.place else None,
-            live_offset=live.place.offset if live and live.place else None,
-            shadow_offset=other.place.offset if other and other.place else None,
+            topic=place.source if place and place.partition is not None else None,
+            partition=place.partition if place else None,
+            live_offset=mine.offset,
+            shadow_offset=theirs.offset,
         )
         if not differences:
             return Compared(comparison, [], unread=unread)
         return Compared(
             comparison,
             self._storable(request, differences),
-            frozenset((d.pattern, d.kind) for d in counting),
+            frozenset([(d.pattern, d.kind) for d in counting]),
             unread,
         )
 
@@ -237,18 +235,29 @@ class Engine:
         return matcher
 
 
-def _compared_role(role: str) -> ComparedRole:
-    return "control" if role == "control" else "shadow"
+class _Figures(NamedTuple):
+    """What a comparison shows of one side; nothing of a side that is missing."""
+
+    status: int | None = None
+    error: ErrorKind | None = None
+    ms: float | None = None
+    offset: int | None = None
+
+    @classmethod
+    def of(cls, member: Member | None) -> _Figures:
+        if member is None:
+            return _NO_FIGURES
+        exchange, place = member.exchange, member.place
+        response, error, duration_us = exchange.response, exchange.error, exchange.duration_us
+        return cls(
+            None if response is None else response.status,
+            None if error is None else error.kind,
+            None if duration_us is None else duration_us / 1000,
+            None if place is None else place.offset,
+        )
 
 
-def _status(member: Member | None) -> int | None:
-    return None if member is None or member.exchange.response is None else member.exchange.response.status
-
-
-def _milliseconds(member: Member | None) -> float | None:
-    if member is None or member.exchange.duration_us is None:
-        return None
-    return member.exchange.duration_us / 1000
+_NO_FIGURES: Final = _Figures()
 
 
 def _severity(outcome: Outcome, counting: list[Difference]) -> Severity | None:

@@ -20,6 +20,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "DifferenceKind",
+    "ErrorKind",
     "Exchange",
     "Header",
     "JsonValue",

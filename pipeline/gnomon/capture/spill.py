@@ -27,6 +27,7 @@ MAX_LEVELS: Final = 4
 """How often a partition is partitioned again; 128**4 parts are enough for anything but one id used over and over."""
 
 _BUFFER: Final = 128 * 1024
+_BLOCK: Final = 1024 * 1024
 _FRAME: Final = struct.Struct("<IQBHI")
 """Source number, line, role code, length of the id, length of the record."""
 
@@ -147,11 +148,20 @@ class _Partition:
             self._file.close()
         except OSError as error:
             raise _unwritable(self._path, error) from error
-        with self._path.open("rb", buffering=_BUFFER) as file:
-            while header := file.read(_FRAME.size):
-                number, line, role, key_length, length = _FRAME.unpack(header)
-                request_id = file.read(key_length).decode("utf-8", "surrogatepass")
-                yield request_id, RawRecord(sources[number], line, file.read(length), _ROLES[role])
+        with self._path.open("rb", buffering=0) as file:
+            rest, wanted = b"", _BLOCK
+            while read := file.read(wanted):
+                block, at, wanted = rest + read, 0, _BLOCK
+                while len(block) - at >= _FRAME.size:
+                    number, line, role, key_length, length = _FRAME.unpack_from(block, at)
+                    data = at + _FRAME.size + key_length
+                    if len(block) < data + length:
+                        wanted = max(_BLOCK, data + length - len(block))
+                        break
+                    request_id = block[data - key_length : data].decode("utf-8", "surrogatepass")
+                    at = data + length
+                    yield request_id, RawRecord(sources[number], line, block[data:at], _ROLES[role])
+                rest = block[at:]
 
     def remove(self) -> None:
         if self._file is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 import sys
 from pathlib import Path
@@ -143,9 +142,6 @@ def _compare(given: _Given, named: list[tuple[str, Role | None]], context: click
         command=shlex.join(["gnomon", *sys.argv[1:]]),
     )
     total = capture_size(sources) if sys.stderr.isatty() else None
-    # This process does one thing: millions of short-lived documents without cycles, which the collector would look
-    # through again and again for a sixth of the time.
-    gc.set_threshold(100_000, 50, 100)
     with progress_bar("comparing", total) as progress:
         return compare_captures(request, progress)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,6 +20,7 @@ from gnomon.errors import InputError, UsageError
 
 __all__ = [
     "FILE",
+    "ClosestGroup",
     "Given",
     "config_option",
     "db_option",
@@ -41,7 +43,22 @@ class Given(msgspec.Struct):
     config: Path | None = None
 
 
-class Instant(click.ParamType[datetime]):
+class ClosestGroup(click.Group):
+    """A group of commands that names the closest one where there is none of that name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with."""
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            near = get_close_matches(args[0], known, n=1)
+            hint = f". Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+
+class Instant(click.ParamType):
     """A moment: an RFC 3339 time, a date (its first moment, UTC), or a duration before now."""
 
     name = "time"

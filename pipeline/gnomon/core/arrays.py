@@ -32,6 +32,8 @@ __all__ = ["GAVE_UP", "GAVE_UP_NEARNESS", "Aligned", "Aligner", "OverBudgetError
 GAVE_UP: Final = "aligned by position: the array is too large to align by content"
 GAVE_UP_NEARNESS: Final = "aligned by exact values: the array is too large to look for those within a tolerance"
 DEFAULT_KEY: Final = "id"
+_PLAIN_KEYS: Final = frozenset({str, int})
+_NUMBER_KEYS: Final = frozenset({str, *NUMBERS})
 
 _Array: TypeAlias = "list[JsonValue]"
 _Keys: TypeAlias = "list[str | int | float | Any]"
@@ -178,14 +180,15 @@ def _keys_of(elements: _Array, name: str) -> _Keys | None:
     """Give the elements' keys if each has one and no two are alike. `1` and `1.0` are, `1` and `"1"` are not."""
     try:
         keys = [element[name] for element in elements]  # type: ignore[index,call-overload]
-    except (TypeError, KeyError):
+        types, distinct = set(map(type, keys)), len(set(keys))
+    except (TypeError, KeyError):  # no object, without the member, or one that is no key
         return None
-    types = set(map(type, keys))
-    if not types <= {str, int}:
-        if not types <= {str, *NUMBERS}:
+    if not types <= _PLAIN_KEYS:
+        if not types <= _NUMBER_KEYS:
             return None
         keys = [key if type(key) is str else number_key(key) for key in keys]  # type: ignore[arg-type]
-    return keys if len(set(keys)) == len(keys) else None
+        distinct = len(set(keys))
+    return keys if distinct == len(keys) else None
 
 
 def _by_key(keys: tuple[_Keys, _Keys], *, ordered: bool) -> Alignment:

@@ -66,7 +66,8 @@ def read_body(
     Raises:
         Unreadable: The data are not what they say they are, or are past a bound.
     """
-    data = expand(data, content_encoding, options.max_bytes)
+    if content_encoding or len(data) > options.max_bytes:
+        data = expand(data, content_encoding, options.max_bytes)
     if not data:
         return None
     media_type = parse_media_type(content_type)

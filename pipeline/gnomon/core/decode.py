@@ -14,9 +14,9 @@ import msgspec
 
 from gnomon.core.json import BOM, nesting
 from gnomon.core.refusal import explain, shown
-from gnomon.model import MAX_INSTANT_US, Exchange, Place, Reject, Request, Role
+from gnomon.model import Exchange, Place, Reject, Request, Role
 
-__all__ = ["EXCERPT_BYTES", "RecordKey", "decode_exchange", "decode_key"]
+__all__ = ["EXCERPT_BYTES", "decode_exchange", "peek_request_id"]
 
 EXCERPT_BYTES = 4096
 """How much of a refused record is kept."""
@@ -25,26 +25,16 @@ MAX_NESTING = 5000
 """How deep an unknown field may be nested. Less is refused where the interpreter's own stack is smaller."""
 
 _STARTS_WITH_VERSION: Final = (b'{"v":1,', b'{"v": 1,')
+_STARTS_WITH_ID: Final = re.compile(rb'\{"v": ?1, ?"request_id": ?"([ !#-\[\]-~]{1,256})"')
+"""As most emitters write a record; the id is of plain ASCII, without an escape."""
+
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-class RecordKey(msgspec.Struct, frozen=True, gc=False):
-    """What a join needs to know of a record before it reads the rest. Times are microseconds."""
+class _Id(msgspec.Struct, gc=False):
+    """What a join needs to know of a record before it reads the rest."""
 
     request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    role: Role
-    started_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)]
-    target: str = ""
-    duration_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)] | None = None
-
-
-class _RolelessKey(msgspec.Struct, frozen=True, gc=False):
-    """A `RecordKey` where the role is known from elsewhere and what the record says is not looked at."""
-
-    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    started_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)]
-    target: str = ""
-    duration_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)] | None = None
 
 
 class _Version(msgspec.Struct, gc=False):
@@ -54,8 +44,7 @@ class _Version(msgspec.Struct, gc=False):
 
 
 _EXCHANGE = msgspec.json.Decoder(Exchange)
-_KEY = msgspec.json.Decoder(RecordKey)
-_ROLELESS_KEY = msgspec.json.Decoder(_RolelessKey)
+_ID = msgspec.json.Decoder(_Id)
 _VERSION = msgspec.json.Decoder(_Version)
 
 
@@ -89,21 +78,20 @@ def decode_exchange(data: bytes, place: Place, *, role: Role | None = None) -> E
     return Reject(place, reason, bytes(data[:EXCERPT_BYTES]))
 
 
-def decode_key(data: bytes, *, role: Role | None = None) -> RecordKey | None:
-    """Decode only what a join needs, faster than `decode_exchange`; `role` overrides the record's.
+def peek_request_id(data: bytes) -> str | None:
+    """Read no more of a record than its request id, much faster than `decode_exchange`.
 
     Returns:
-        The key, or None where it cannot be had: `decode_exchange` tells the reason. A record with a key may
-        still be refused by `decode_exchange`.
+        The id, or None where it cannot be had: `decode_exchange` tells the reason. A record with an id may still be
+        refused by `decode_exchange`; one that names its id twice may get another id there.
     """
-    data = data.removeprefix(BOM)
+    start = _STARTS_WITH_ID.match(data)
+    if start is not None:
+        return start[1].decode()
     try:
-        if role is None:
-            return _KEY.decode(data)
-        key = _ROLELESS_KEY.decode(data)
+        return _ID.decode(data.removeprefix(BOM)).request_id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return RecordKey(key.request_id, role, key.started_us, key.target, key.duration_us)
 
 
 def _decode(data: bytes, role: Role | None) -> Exchange:

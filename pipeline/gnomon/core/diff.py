@@ -174,6 +174,8 @@ class _Walk:
             return
         (equal, paired, moved, removed, added, _), keyed, reason = aligned
         outer, self._reason = self._reason, reason or self._reason
+        if keyed and is_shallow:  # the other way of aligning has set aside what is the same
+            paired = [(i, j) for i, j in paired if not identical(live[i], shadow[j])]
         visits = [(i, j, False) for i, j in paired]
         visits += [(i, j, True) for i, j in moved]
         visits += [(i, -1, False) for i in removed]
@@ -181,8 +183,6 @@ class _Walk:
             visits += [(i, j, False) for i, j in equal]
         visits.sort()
         for i, j, has_moved in visits:
-            if keyed and is_shallow and not has_moved and j >= 0 and identical(live[i], shadow[j]):
-                continue
             below = None if rules is None else rules.item(i)
             if j < 0:
                 self._emit("removed", live[i], _MISSING, [at, i, i, True, None], below)

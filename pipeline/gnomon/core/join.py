@@ -14,12 +14,15 @@ import msgspec
 
 from gnomon.model import Exchange, Place, Role
 
-__all__ = ["Group", "Joined", "Joiner", "Late", "Member", "Slot", "TooLate", "split_by_horizon"]
+__all__ = ["LIVE", "Group", "Joined", "Joiner", "Late", "Member", "Slot", "TooLate", "split_by_horizon"]
 
 Slot: TypeAlias = tuple[Role, str]
 """(role, target): who answered. Live's target is not part of it: there is one live side."""
 
 LIVE: Final[Slot] = ("live", "")
+"""Live's slot."""
+
+_NOBODY: Final[frozenset[Slot]] = frozenset()
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
@@ -31,7 +34,9 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     @property
     def slot(self) -> Slot:
         """Which side of the request this is."""
-        return LIVE if self.exchange.role == "live" else (self.exchange.role, self.exchange.target)
+        exchange = self.exchange
+        role = exchange.role
+        return LIVE if role == "live" else (role, exchange.target)
 
     def precedes(self, other: Member) -> bool:
         """Whether this one is kept when both claim the same slot: the earlier start, then the smaller bytes."""
@@ -83,7 +88,9 @@ class Group:
         if live is None:
             return []
         expected = expect if live.exchange.expect is None else live.exchange.expect
-        present = {role for role, _ in self.members}
+        present = [role for role, _ in self.members]
+        if all(entry in present for entry in expected):
+            return []
         named = {entry.partition(":")[0] for entry in expected if ":" in entry}
         found: list[Slot] = []
         for entry in expected:
@@ -101,16 +108,17 @@ class Group:
 
     def joined(self, expect: Sequence[str]) -> Joined:
         """Give the request as it stands."""
-        others = {slot: member for slot, member in self.members.items() if slot != LIVE}
+        others = self.members.copy()
+        live = others.pop(LIVE, None)
         if len(others) > 1:
             others = dict(sorted(others.items(), key=lambda item: item[0]))
         return Joined(
             self.request_id,
-            self.members.get(LIVE),
+            live,
             others,
             tuple(self.missing(expect)),
-            dict(self.duplicates),
-            frozenset(self.late),
+            self.duplicates.copy(),
+            frozenset(self.late) if self.late else _NOBODY,
         )
 
 

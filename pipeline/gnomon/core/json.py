@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import msgspec
 import orjson
@@ -39,6 +39,7 @@ _DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
 _SIXTEEN_DIGITS = b"0" * 16
 _SEVENTEEN_DIGITS = b"0" * 17
 _TINY = b"0e-000"
+_TINY_END = b"-000"
 
 
 class Unreadable(Exception):  # noqa: N818 - not an error: an answer, which the comparison turns into `incomparable`
@@ -67,7 +68,9 @@ def loads(data: bytes, max_depth: int = MAX_DEPTH) -> JsonValue:
     # One pass over the text says whether it may hold a number for the exact path, and how many brackets open in it
     shape = data.translate(_DIGITS, b"[{")
     long = _SIXTEEN_DIGITS in shape and (_SEVENTEEN_DIGITS in shape or _SIXTEEN_DIGITS + b"e" in shape)
-    value = _loads_exact(data) if long or _TINY in shape else _loads_fast(data)
+    # The second search is for what the first, which is faster, always finds with it
+    tiny = _TINY_END in shape and _TINY in shape
+    value: JsonValue = _loads_exact(data) if long or tiny else _loads_fast(data)
     if len(data) - len(shape) > max_depth and depth(value) > max_depth:
         raise Unreadable(f"nested deeper than {max_depth} levels")
     return value
@@ -147,7 +150,7 @@ _EXACT_ENCODER = msgspec.json.Encoder(decimal_format="number")
 def _loads_fast(data: bytes) -> JsonValue:
     """Parse a text whose numbers all fit, as far as could be seen."""
     try:
-        return cast("JsonValue", orjson.loads(data))
+        return orjson.loads(data)  # type: ignore[no-any-return]
     except orjson.JSONDecodeError as error:
         if "infinity" in error.msg:
             return _loads_exact(data)
@@ -157,7 +160,7 @@ def _loads_fast(data: bytes) -> JsonValue:
 def _loads_exact(data: bytes) -> JsonValue:
     """Parse with every number kept as it was written."""
     try:
-        return cast("JsonValue", _EXACT_DECODER.decode(data))
+        return _EXACT_DECODER.decode(data)  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
         # Without a type to validate against, only a number can be at fault
         cause = error.__cause__

@@ -8,6 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeAlias
 
+import msgspec
 import pyarrow as pa
 
 from gnomon.model import EPOCH, Comparison, Difference, Reject
@@ -34,15 +35,15 @@ _COMPARISON_TYPES: dict[str, Any] = {
     "live_offset": pa.int64(),
     "shadow_offset": pa.int64(),
 }
-_PLAIN = [name for name in Comparison.__struct_fields__ if name not in {"started_at", "flags"}]
 _OWNER = ("request_id", "target", "role", "service", "endpoint")
 
 
 def comparison_table(rows: Sequence[Comparison], run: str | None) -> Table:
     """The columns of `comparisons` but `landed_at`, in any order: insert by name."""
-    columns = {name: _column(rows, name, _COMPARISON_TYPES.get(name, TEXT)) for name in _PLAIN}
-    columns["started_at"] = _instants(row.started_at for row in rows)
-    columns["flags"] = _flags([row.flags for row in rows])
+    values = _transposed(Comparison, rows)
+    columns = {"started_at": _instants(values.pop("started_at")), "flags": _flags(values.pop("flags"))}
+    for name, column in values.items():
+        columns[name] = _array(column, _COMPARISON_TYPES.get(name, TEXT))
     columns["run"] = pa.nulls(len(rows), TEXT) if run is None else pa.repeat(run, len(rows))
     return pa.table(columns)
 
@@ -51,8 +52,8 @@ def difference_table(owners: Sequence[Comparison], rows: Sequence[Difference]) -
     """The columns of `differences`; `owners[i]` is the comparison that `rows[i]` belongs to."""
     columns = {name: _column(owners, name, TEXT) for name in _OWNER}
     columns["started_at"] = _instants(owner.started_at for owner in owners)
-    for name in Difference.__struct_fields__:
-        columns[name] = _column(rows, name, pa.bool_() if name == "noise" else TEXT)
+    for name, column in _transposed(Difference, rows).items():
+        columns[name] = _array(column, pa.bool_() if name == "noise" else TEXT)
     return pa.table(columns)
 
 
@@ -77,6 +78,11 @@ def reject_table(rows: Sequence[Reject]) -> Table:
             "excerpt": pa.array([base64.b64encode(row.excerpt).decode() for row in rows], TEXT),
         }
     )
+
+
+def _transposed(kind: type[msgspec.Struct], rows: Sequence[msgspec.Struct]) -> dict[str, Sequence[Any]]:
+    """Turn structs into the values of each field, by name."""
+    return dict(zip(kind.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
 
 
 def _column(rows: Iterable[object], name: str, kind: Any) -> Any:  # noqa: ANN401 - pyarrow has no types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,9 @@ class StagedRun:
         self._rejects: list[Reject] = []
         self._characters = 0
         self._uncommitted = 0
+        # DuckDB works without Python's lock: rows are written while the next ones are made
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._written: Future[None] | None = None
         with translated(self._file):
             self._connection = duckdb.connect(
                 config={
@@ -91,6 +95,7 @@ class StagedRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Drop what has not landed."""
+        self._writer.shutdown()
         self._connection.close()
         self._file.unlink(missing_ok=True)
 
@@ -125,13 +130,13 @@ class StagedRun:
 
     def add_rules(self, version: str, text: str, first_used: datetime) -> None:
         """Stage the text of a rule set; a version that the target knows keeps its `first_used`."""
+        self._wait()
         with translated(self._file):
             self._connection.execute("INSERT INTO rule_versions VALUES (?, ?, ?)", [version, text, first_used])
 
     def statistics(self) -> Statistics:
         """Questions about what this run has staged so far, under names learned from it. Ask before landing."""
-        self._flush()
-        self._commit()
+        self._complete()
         with translated(self._file):
             learn_endpoints(self._connection, "stage")
         return Statistics(self._connection, self._target)
@@ -146,8 +151,7 @@ class StagedRun:
             DependencyError: Another process opened the target in the meantime, or there is no disk left.
             InputError: The target cannot be written.
         """
-        self._flush()
-        self._commit()
+        self._complete()
         with translated(self._file):
             staged = self._record(record)
         if is_fresh(self._target):
@@ -189,33 +193,45 @@ class StagedRun:
             self._connection.execute("USE memory")
             self._connection.execute("DETACH stage")
 
-    def _insert(self, table: str, rows: Any) -> None:  # noqa: ANN401 - pyarrow has no types
+    def _insert(self, batches: Sequence[tuple[str, Any]]) -> None:
+        """Insert Arrow tables into the stage's tables of these names."""
         with translated(self._file):
-            if not self._uncommitted:
-                self._connection.execute("BEGIN")
-            self._uncommitted += 1
-            self._connection.register("batch", rows)
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")  # noqa: S608 - our own name
-            self._connection.unregister("batch")
+            for table, rows in batches:
+                if not self._uncommitted:
+                    self._connection.execute("BEGIN")
+                self._uncommitted += 1
+                self._connection.register("batch", rows)
+                self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")  # noqa: S608 - our own name
+                self._connection.unregister("batch")
+            if self._uncommitted >= BATCHES_PER_COMMIT:
+                self._commit()
 
     def _flush(self) -> None:
-        """Write what is buffered to the stage."""
+        """Hand what is buffered to the writer, once it has written what it was handed before."""
+        batches = []
         if self._comparisons:
-            self._insert("comparisons", comparison_table(self._comparisons, self._run))
+            batches.append(("comparisons", comparison_table(self._comparisons, self._run)))
             self._comparisons.clear()
         if self._differences:
-            self._insert("differences", difference_table(self._owners, self._differences))
+            batches.append(("differences", difference_table(self._owners, self._differences)))
             self._owners.clear()
             self._differences.clear()
         if self._exchanges:
-            self._insert("exchanges", exchange_table(self._exchanges))
+            batches.append(("exchanges", exchange_table(self._exchanges)))
             self._exchanges.clear()
         if self._rejects:
-            self._insert("rejects", reject_table(self._rejects))
+            batches.append(("rejects", reject_table(self._rejects)))
             self._rejects.clear()
         self._characters = 0
-        if self._uncommitted >= BATCHES_PER_COMMIT:
-            self._commit()
+        self._wait()
+        if batches:
+            self._written = self._writer.submit(self._insert, batches)
+
+    def _wait(self) -> None:
+        """Wait for the writer; raises what it met."""
+        if self._written is not None:
+            written, self._written = self._written, None
+            written.result()
 
     def _commit(self) -> None:
         """Commit what was inserted, if anything was."""
@@ -223,6 +239,12 @@ class StagedRun:
             if self._uncommitted:
                 self._connection.execute("COMMIT")
             self._uncommitted = 0
+
+    def _complete(self) -> None:
+        """Write and commit all that was staged."""
+        self._flush()
+        self._wait()
+        self._commit()
 
 
 _RUN = """

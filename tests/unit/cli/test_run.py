@@ -75,7 +75,7 @@ def test_a_traceback_is_printed_when_asked_for(run: Run, monkeypatch: pytest.Mon
     [
         (["comapre"], "gnomon: No such command 'comapre'. Did you mean 'compare'?; see 'gnomon --help'\n"),
         (["rules", "chek"], "gnomon: No such command 'chek'. Did you mean 'check'?; see 'gnomon rules --help'\n"),
-        (["compare", "--lve", "x"], "gnomon: No such option '--lve'."),
+        (["compare", "--lve", "x"], "gnomon: No such option: --lve (Possible options"),
         (["query"], "gnomon: Missing argument 'SQL'; see 'gnomon query --help'\n"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
     ],

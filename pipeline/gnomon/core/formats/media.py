@@ -36,13 +36,12 @@ class MediaType(msgspec.Struct, frozen=True):
     @property
     def charset(self) -> str | None:
         """The character set it names, if it is one that bodies are read in."""
-        return known_charset(self.parameters.get("charset", ""))
+        named = self.parameters.get("charset")
+        return None if named is None else known_charset(named)
 
 
 def parse_media_type(value: str) -> MediaType:
     """Parse a `content-type` or `content-disposition` value leniently; of types joined by commas the first counts."""
-    if ";" not in value and "," not in value:
-        return MediaType(value.strip().lower())
     return _parse_remembered(value) if len(value) <= _LONGEST_REMEMBERED else _parse(value)
 
 
