@@ -5,6 +5,7 @@ from __future__ import annotations
 from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
 from gnomon.config.settings import (
     Decode,
+    Emit,
     Endpoints,
     Join,
     Kafka,
@@ -24,6 +25,7 @@ from gnomon.config.show import MASK, render_settings
 __all__ = [
     "MASK",
     "Decode",
+    "Emit",
     "Endpoints",
     "Join",
     "Kafka",

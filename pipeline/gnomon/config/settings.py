@@ -13,9 +13,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from gnomon.errors import ConfigError
+from gnomon.model import Role
 
 __all__ = [
     "Decode",
+    "Emit",
     "Endpoints",
     "Join",
     "Kafka",
@@ -182,6 +184,33 @@ class Log(msgspec.Struct, frozen=True):
     ] = "info"
 
 
+class Emit(msgspec.Struct, frozen=True):
+    """What the middleware in a service records, and how much of it may wait."""
+
+    enabled: Annotated[bool, about("Whether anything is recorded; tags travel all the same")] = True
+    service: Annotated[
+        str, about("Name of the service", env="GNOMON_SERVICE", default="the host that each request asks for")
+    ] = ""
+    target: Annotated[str, about("Which build answers, such as `cart@2.4.0-rc1`", env="GNOMON_TARGET")] = ""
+    role: Annotated[
+        Role, about("The part this process plays where `x-gnomon-role` says nothing", env="GNOMON_ROLE")
+    ] = "live"
+    out: Annotated[Path | None, about("NDJSON file to append to, in place of Kafka")] = None
+    body_bytes: Annotated[
+        Positive, about("Largest body recorded; of a larger one the beginning, the size and a hash", size=True)
+    ] = 256 * KIB
+    record_bytes: Annotated[
+        Positive, about("Largest record; bodies are cut further until it fits, as a Kafka message must", size=True)
+    ] = 1000 * KIB
+    queue_records: Annotated[Positive, about("Records that may wait to be written; what comes then is shed")] = 10_000
+    queue_bytes: Annotated[Positive, about("Bytes that may wait to be written; what comes then is shed", size=True)] = (
+        32 * MIB
+    )
+    drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
+        timedelta(seconds=5)
+    )
+
+
 class LatencyShift(msgspec.Struct, frozen=True):
     """Largest relative slowdown allowed, per quantile: 0.10 is a tenth slower."""
 
@@ -254,6 +283,7 @@ class Settings(msgspec.Struct, frozen=True):
     web: Web = Web()
     operations: Operations = Operations()
     log: Log = Log()
+    emit: Emit = Emit()
     verdict: Verdict = Verdict()
     decode: Decode = Decode()
     endpoints: Endpoints = Endpoints()
