@@ -106,6 +106,9 @@ class Kafka(msgspec.Struct, frozen=True):
     ] = "127.0.0.1:9092"
     topic: Annotated[str, about("Topic of the exchanges", env="GNOMON_TOPIC")] = "gnomon.exchanges"
     group: Annotated[str, about("Consumer group of the workers", env="GNOMON_GROUP")] = "gnomon"
+    rejects: Annotated[str, about("Topic that refused records are reported on; empty: none")] = "gnomon.rejects"
+    comparisons: Annotated[str, about("Topic that comparisons are sent to as JSON; empty: none")] = ""
+    alerts: Annotated[str, about("Topic that alerts are sent to as JSON; empty: none")] = "gnomon.alerts"
     security: KafkaSecurity = KafkaSecurity()
 
 
