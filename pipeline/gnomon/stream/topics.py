@@ -108,9 +108,11 @@ async def create_topics(
         async with _admin(kafka) as admin:
             there = await _partitions_of(admin)
             missing = [topic for topic in planned if topic.name not in there]
-            copies = replication or await _default_replication(admin)
-            made = await _create(admin, missing, partitions, copies) if missing else set()
-            there = await _wait_for(admin, {topic.name for topic in planned})
+            made = set()
+            if missing:
+                copies = replication or await _default_replication(admin)
+                made = await _create(admin, missing, partitions, copies)
+                there = await _wait_for(admin, {topic.name for topic in planned})
     return [
         MadeTopic(topic.name, "created" if topic.name in made else "exists", there.get(topic.name, partitions))
         for topic in planned
@@ -135,9 +137,11 @@ async def _partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
 async def _wait_for(admin: AIOKafkaAdminClient, names: set[str]) -> dict[str, int]:
     """Wait until the broker that is asked has heard of topics; give how many partitions each has."""
     deadline = time.monotonic() + _TIMEOUT_MS / 1000
-    while not names <= (there := await _partitions_of(admin)).keys() and time.monotonic() < deadline:
+    while True:
+        there = await _partitions_of(admin)
+        if names <= there.keys() or time.monotonic() > deadline:
+            return there
         await asyncio.sleep(_PAUSE_SECONDS)
-    return there
 
 
 async def _default_replication(admin: AIOKafkaAdminClient) -> int:
