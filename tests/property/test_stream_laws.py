@@ -79,7 +79,7 @@ class World:
             return False
         self.intake.take(self.kafka[self.at], START + 2 * LATENESS)
         self.at += 1
-        self.intake.advance()
+        self.intake.shed()
         return True
 
     def land(self, *, lost: bool = False) -> None:
@@ -160,9 +160,8 @@ def test_what_lands_is_what_a_batch_join_makes_of_the_records(
                 world.intake.flow(START + 4 * LATENESS)
     while world.take():
         pass
-    for _ in range(4):
-        world.intake.watermark.flow(START + LATENESS, START)
-        world.intake.advance()
+    for n in range(5, 9):
+        world.intake.flow(START + 2 * n * LATENESS)
         world.land()
     assert {request_id: told(given) for request_id, given in world.landed.items()} == batch(records)
     assert sorted(world.settled) == list(range(len(arrived)))

@@ -15,6 +15,8 @@ from faust.types import TP
 from gnomon.config import Settings
 from gnomon.engine import Engine
 from gnomon.errors import DependencyError
+from gnomon.kafka import client_options
+from gnomon.stream.client import faust_credentials
 from gnomon.stream.landing import Log
 from gnomon.stream.lookback import Lookback
 from gnomon.stream.outlet import Outlet
@@ -110,6 +112,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
     session = settings.kafka.session_timeout.total_seconds()
     return {
         "broker": [f"{SCHEME}://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
+        "broker_credentials": faust_credentials(settings.kafka),
         "store": "memory://",
         "web_enabled": False,
         "autodiscover": False,
@@ -130,7 +133,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
 
 def _plain_consumer(settings: Settings) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap,
+        **client_options(settings.kafka),
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=1 << 20,
@@ -138,4 +141,4 @@ def _plain_consumer(settings: Settings) -> AIOKafkaConsumer:
 
 
 def _producer(settings: Settings) -> AIOKafkaProducer:
-    return AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=5)
+    return AIOKafkaProducer(**client_options(settings.kafka), linger_ms=5)

@@ -122,11 +122,10 @@ class Intake:
             or self._landed(request_id, exchange.started_us)
         )
         self._handle(self.joiner.feed(member, at_us, len(record.value) + _OBJECT_BYTES, given=given))
+        self._advance()
 
-    def advance(self) -> None:
-        """Close the windows that the watermark has passed, and keep within memory."""
-        if self.watermark.us > self.joiner.watermark_us:
-            self._handle(self.joiner.advance(self.watermark.us))
+    def shed(self) -> None:
+        """Keep within memory."""
         self.counts.evicted += self.joiner.shed(self._options.memory)
 
     def idle(self, now_us: int) -> bool:
@@ -137,7 +136,7 @@ class Intake:
     def flow(self, now_us: int) -> None:
         """Let time pass in a partition that is idle, as far as its open windows go."""
         self.watermark.flow(min(self.watermark.idle(now_us), self.joiner.last_deadline()), now_us)
-        self.advance()
+        self._advance()
 
     def answer(self, recall: Recall, found: Found) -> None:
         """Take the answer to one of `recalls`."""
@@ -183,6 +182,13 @@ class Intake:
     def has_work(self) -> bool:
         """The same, or only progress to write down."""
         return self.has_results or bool(self._done)
+
+    def _advance(self) -> None:
+        """Close the windows that the watermark has passed; record by record, so that slices change nothing."""
+        if self.watermark.us > self.joiner.watermark_us:
+            events = self.joiner.advance(self.watermark.us)
+            if events:
+                self._handle(events)
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:

@@ -65,7 +65,7 @@ class LogWriter(Protocol):
     def state(self) -> dict[str, JsonValue]:
         """That of the last batch that landed."""
 
-    def landed(self, request_id: str, started_us: int) -> bool:
+    def landed(self, request_id: str, started_us: int, /) -> bool:
         """Whether something of a request has landed within the horizon of `started_us`; quick, from memory."""
 
     def find(self, request_ids: Iterable[str]) -> Sequence[Row]:
@@ -86,7 +86,7 @@ class LogWriter(Protocol):
 class Log(Protocol):
     """A store's log."""
 
-    def open(self, topic: str, partition: int) -> LogWriter:
+    def open(self, topic: str, partition: int, /) -> LogWriter:
         """Take a partition's series over from whoever had it.
 
         Raises:

@@ -42,7 +42,7 @@ _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 class LooksBack(Protocol):
     """Reads records again by their offsets; those that are gone are missing."""
 
-    async def read(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, Record]:
+    async def read(self, topic: str, partition: int, offsets: Sequence[int], /) -> dict[int, Record]:
         """Raises DependencyError when the broker does not answer."""
         ...
 
@@ -150,7 +150,7 @@ class Partition:
         now_us = self._shared.clock_us()
         for record in records:
             self.intake.take(record, now_us)
-        self.intake.advance()
+        self.intake.shed()
         if idle:
             self._began = began
         self._shared.timing.intake += perf_counter() - began
