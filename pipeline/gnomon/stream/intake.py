@@ -185,10 +185,9 @@ class Intake:
 
     def _advance(self) -> None:
         """Close the windows that the watermark has passed; record by record, so that slices change nothing."""
-        if self.watermark.us > self.joiner.watermark_us:
-            events = self.joiner.advance(self.watermark.us)
-            if events:
-                self._handle(events)
+        events = self.joiner.advance(self.watermark.us)
+        if events:
+            self._handle(events)
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:
