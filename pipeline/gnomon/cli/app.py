@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
+    "worker": "gnomon.cli.worker:worker",
 }
 
 

@@ -70,9 +70,7 @@ def comparison_table(rows: Sequence[Comparison], run: str | None) -> Table:
 
 def difference_columns(rows: Sequence[Difference]) -> Columns:
     """The columns of `differences` that are not their comparison's."""
-    return {
-        name: _column(rows, name, pa.bool_() if name == "noise" else TEXT) for name in Difference.__struct_fields__
-    }
+    return {name: _column(rows, name, pa.bool_() if name == "noise" else TEXT) for name in Difference.__struct_fields__}
 
 
 def difference_table(owners: Sequence[Comparison], rows: Sequence[Difference]) -> Table:

@@ -27,7 +27,7 @@ __all__ = ["WorkerApp", "make_app"]
 
 logger = logging.getLogger(__name__)
 
-_TICK_SECONDS: Final = 0.25
+_TICK_SECONDS: Final = 0.1
 _MAX_POLL_RECORDS: Final = 1000
 _SLICES_QUEUED: Final = 4
 
@@ -142,3 +142,19 @@ def _plain_consumer(settings: Settings) -> AIOKafkaConsumer:
 
 def _producer(settings: Settings) -> AIOKafkaProducer:
     return AIOKafkaProducer(**client_options(settings.kafka), linger_ms=5)
+
+
+def run_app(app: WorkerApp) -> None:
+    """Run until a signal ends it, or something that it cannot go on without.
+
+    Raises:
+        GnomonError: What ended it, where that was not a signal.
+    """
+    worker = faust.Worker(app, loglevel="warning", quiet=True, redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        if app.crash_reason is not None:
+            raise app.crash_reason from None
+        if end.code:
+            raise

@@ -62,6 +62,11 @@ class Collected(msgspec.Struct, frozen=True):
     rejects: list[Reject]
     offsets: list[int]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come of anything."""
+        return not (self.given or self.rejects or self.offsets)
+
 
 class Intake:
     """The records of one partition on their way to being compared.
@@ -89,7 +94,8 @@ class Intake:
         self.joiner = Joiner(options.window_us, options.lateness_us, options.expect)
         self.joiner.advance(known.watermark_us)
         self.counts = Counts()
-        self.ready: dict[str, Given] = {}
+        self._ready: dict[str, Given] = {}
+        self._settled: dict[str, Given] = {}
         self.rejects: list[Reject] = []
         self.recalls: list[Recall] = []
         self._done: list[int] = []
@@ -112,9 +118,11 @@ class Intake:
             return
         at_us = self.watermark.observe(exchange.completed_us, record.timestamp * 1000, now_us)
         member, request_id = Member(exchange, place), exchange.request_id
-        ready = self.ready.get(request_id)
-        if ready is not None:
-            self.ready[request_id] = ready.joined_by(member, self._options.expect)
+        if request_id in self._ready:
+            self._ready[request_id] = self._ready[request_id].joined_by(member, self._options.expect)
+            return
+        if request_id in self._settled:
+            self._settled[request_id] = self._settled[request_id].joined_by(member, self._options.expect)
             return
         given = request_id not in self.joiner and (
             request_id in self._on_the_way
@@ -142,11 +150,18 @@ class Intake:
         """Take the answer to one of `recalls`."""
         self._handle(self.joiner.recalled(recall.request_id, found))
 
-    def collect(self) -> Collected:
-        """Give all that is to land, and count it as on its way."""
-        collected = Collected(list(self.ready.values()), self.rejects, self._done)
-        self._on_the_way.update(self.ready)
-        self.ready, self.rejects, self._done = {}, [], []
+    def collect(self, *, everything: bool) -> Collected:
+        """Give what is to land, and count it as on its way.
+
+        A request is given the second time it could be, or when `everything` is asked for: who comes a moment after
+        its request was complete, a control that nobody announced or a duplicate, is still joined to it.
+        """
+        chosen = self._settled | self._ready if everything else self._settled
+        self._settled = {} if everything else self._ready
+        self._ready = {}
+        collected = Collected(list(chosen.values()), self.rejects, self._done)
+        self._on_the_way.update(chosen)
+        self.rejects, self._done = [], []
         for given in collected.given:
             collected.offsets.extend(given.offsets)
         self.offsets.done(collected.offsets)
@@ -176,7 +191,12 @@ class Intake:
     @property
     def has_results(self) -> bool:
         """Whether there is something to land or to look up."""
-        return bool(self.ready or self.rejects or self.recalls)
+        return bool(self._ready or self._settled or self.rejects or self.recalls)
+
+    @property
+    def ready(self) -> int:
+        """How many requests wait to be collected."""
+        return len(self._ready) + len(self._settled)
 
     @property
     def has_work(self) -> bool:
@@ -194,7 +214,7 @@ class Intake:
             match event:
                 case Given():
                     if event.joined.others or event.joined.missing:
-                        self.ready[event.joined.request_id] = event
+                        self._ready[event.joined.request_id] = event
                     else:  # nobody else was sent this request
                         self._done.extend(event.offsets)
                 case Recall():

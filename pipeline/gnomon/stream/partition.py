@@ -18,11 +18,12 @@ import msgspec
 from gnomon.core.join import Member, Slot
 from gnomon.core.window import Found, Recall
 from gnomon.engine import Engine
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, FencedError
 from gnomon.evidence import EvidenceBudget
-from gnomon.model import Comparison, Difference, Exchange, Place, Reject
+from gnomon.model import Comparison, Difference, Exchange, Place, Reject, instant
+from gnomon.store.log import Batch, Position
 from gnomon.stream.intake import Collected, Intake, Record, read_record
-from gnomon.stream.landing import Batch, FencedError, LogWriter, Position, Row
+from gnomon.stream.landing import Writer
 
 __all__ = ["Partition", "Shared", "Timing"]
 
@@ -34,7 +35,7 @@ _RECORDS_A_SLICE: Final = 100
 _SECONDS_A_SLICE: Final = 0.02
 _REQUESTS_A_BATCH: Final = 5000
 _RECALLS_AT_ONCE: Final = 5000
-_SECONDS_A_BATCH: Final = 1.0
+_SECONDS_A_BATCH: Final = 0.6
 _SECONDS_WITHOUT_RESULTS: Final = 10.0
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -68,14 +69,16 @@ class Timing(msgspec.Struct):
 class Shared(msgspec.Struct, kw_only=True):
     """What the partitions of a worker have in common.
 
-    `clock_us` tells the time in epoch microseconds; `trouble` has a sentence for each partition that waits for
-    something outside; `lost` is called when another owner has taken a partition over.
+    `horizon_us` is for how long an id is one request; `clock_us` tells the time in epoch microseconds; `trouble` has a
+    sentence for each partition that waits for something outside; `lost` is called when another owner has taken a
+    partition over.
     """
 
     engine: Engine
     evidence: EvidenceBudget
     lookback: LooksBack
     outlet: Tells
+    horizon_us: int
     clock_us: Callable[[], int]
     lost: Callable[[str, int], None]
     trouble: dict[tuple[str, int], str]
@@ -94,7 +97,7 @@ class Partition:
     """
 
     def __init__(
-        self, place: Place, intake: Intake, writer: LogWriter, shared: Shared, landed: Callable[[int], None]
+        self, place: Place, intake: Intake, writer: Writer, shared: Shared, landed: Callable[[int], None]
     ) -> None:
         self.topic, self.number = place.source, place.partition or 0
         self.intake = intake
@@ -159,7 +162,7 @@ class Partition:
         intake = self.intake
         if not intake.has_work:
             return False
-        full = len(intake.ready) >= _REQUESTS_A_BATCH or len(intake.recalls) >= _RECALLS_AT_ONCE
+        full = intake.ready >= _REQUESTS_A_BATCH or len(intake.recalls) >= _RECALLS_AT_ONCE
         patience = _SECONDS_A_BATCH if intake.has_results else _SECONDS_WITHOUT_RESULTS
         return full or perf_counter() - self._began >= patience
 
@@ -170,7 +173,10 @@ class Partition:
         if self.closed:
             return
         self._began = perf_counter()
-        collected = self.intake.collect()
+        everything = self.stopping or self.intake.ready >= _REQUESTS_A_BATCH
+        collected = self.intake.collect(everything=everything)
+        if collected.is_empty:
+            return
         batch = await self._compare(collected)
         if batch is not None:
             self._landing = asyncio.create_task(self._land(batch, collected))
@@ -183,13 +189,11 @@ class Partition:
     async def _compare(self, collected: Collected) -> Batch | None:
         """Compare in slices; None when the partition was closed meanwhile."""
         engine, timing = self._shared.engine, self._shared.timing
-        new: list[tuple[Comparison, Sequence[Difference]]] = []
-        revised: list[tuple[Comparison, Sequence[Difference]]] = []
+        rows: list[tuple[Comparison, Sequence[Difference]]] = []
         exchanges = []
         began = perf_counter()
         for given in collected.given:
             request = engine.compare(given.joined)
-            rows = revised if given.revises else new
             for compared in request.compared:
                 rows.append((compared.comparison, compared.differences))
                 outcome = compared.comparison.outcome
@@ -204,10 +208,9 @@ class Partition:
                     return None
                 began = perf_counter()
         timing.compare += perf_counter() - began
-        timing.comparisons += len(new) + len(revised)
+        timing.comparisons += len(rows)
         return Batch(
-            comparisons=new,
-            revised=revised,
+            comparisons=rows,
             exchanges=exchanges,
             rejects=[engine.redact_reject(reject) for reject in collected.rejects],
             position=Position(self.topic, self.number, self.intake.offsets.position),
@@ -216,7 +219,7 @@ class Partition:
 
     async def _land(self, batch: Batch, collected: Collected) -> None:
         """Land a batch, however long it takes; say meanwhile what is in the way."""
-        comparisons = [comparison for comparison, _ in (*batch.comparisons, *batch.revised)]
+        comparisons = [comparison for comparison, _ in batch.comparisons]
         await self._shared.outlet.send(batch.rejects, comparisons)
         began = perf_counter()
         try:
@@ -259,12 +262,7 @@ class Partition:
         recalls, self.intake.recalls = self.intake.recalls, []
         if not recalls:
             return
-        given = [recall.request_id for recall in recalls if recall.given]
-        rows: dict[str, list[Row]] = {}
-        if given:
-            await self._landed_before()
-            for row in await self._insist(lambda: asyncio.to_thread(self._writer.find, given)) or ():
-                rows.setdefault(row.request_id, []).append(row)
+        rows = await self._find([recall for recall in recalls if recall.given])
         wanted = {recall.request_id: _offsets(recall, rows.get(recall.request_id, [])) for recall in recalls}
         offsets = sorted({offset for of_one in wanted.values() for offset in of_one})
         records = await self._insist(lambda: self._shared.lookback.read(self.topic, self.number, offsets))
@@ -276,20 +274,31 @@ class Partition:
             self.intake.answer(recall, _found(members, rows.get(recall.request_id, []), len(of_one)))
             await asyncio.sleep(0)
 
+    async def _find(self, recalls: Sequence[Recall]) -> dict[str, list[Comparison]]:
+        """Find what has landed of requests, by id."""
+        rows: dict[str, list[Comparison]] = {}
+        if recalls:
+            await self._landed_before()
+            since = instant(max(min(recall.started_us for recall in recalls) - self._shared.horizon_us, 0))
+            ids = [recall.request_id for recall in recalls]
+            for row in await self._insist(lambda: asyncio.to_thread(self._writer.find, ids, since)) or ():
+                rows.setdefault(row.request_id, []).append(row)
+        return rows
+
     def _decode(self, record: Record) -> list[Member]:
         place = Place(self.topic, partition=self.number, offset=record.offset)
         exchange = read_record(record, place)
         return [Member(exchange, place)] if isinstance(exchange, Exchange) else []
 
 
-def _offsets(recall: Recall, rows: Sequence[Row]) -> list[int]:
+def _offsets(recall: Recall, rows: Sequence[Comparison]) -> list[int]:
     """Say where the records of a request are; the places of those put out of memory, or what its rows tell."""
     known = [place.offset for place in recall.places]
     known += [offset for row in rows for offset in (row.live_offset, row.shadow_offset)]
     return sorted({offset for offset in known if offset is not None})
 
 
-def _found(members: list[Member], rows: Sequence[Row], wanted: int) -> Found:
+def _found(members: list[Member], rows: Sequence[Comparison], wanted: int) -> Found:
     """Answer a recall; records that are gone in part are gone altogether: what is left says something else."""
     if len(members) < wanted:
         return Found(gone=True)

@@ -17,7 +17,7 @@ from gnomon.errors import DependencyError
 from gnomon.evidence import EvidenceBudget
 from gnomon.model import JsonValue, Place
 from gnomon.stream.intake import Intake, IntakeOptions
-from gnomon.stream.landing import Log, LogWriter
+from gnomon.stream.landing import Log, Writer
 from gnomon.stream.partition import LooksBack, Partition, Shared, Tells, Timing
 from gnomon.stream.transport import Slice
 
@@ -73,6 +73,7 @@ class Worker:
             evidence=EvidenceBudget(settings.limits.evidence),
             lookback=lookback,
             outlet=outlet,
+            horizon_us=settings.store.horizon // _MICROSECOND,
             clock_us=_clock_us,
             lost=self._lose,
             trouble=self.trouble,
@@ -190,7 +191,7 @@ class Worker:
         )
         return {"following": beginning}
 
-    def _partition(self, consumer: ConsumerPort, tp: TP, place: Place, intake: Intake, writer: LogWriter) -> Partition:
+    def _partition(self, consumer: ConsumerPort, tp: TP, place: Place, intake: Intake, writer: Writer) -> Partition:
         return Partition(place, intake, writer, self._shared, lambda offset: consumer.landed(tp, offset))
 
     def _options(self) -> IntakeOptions:

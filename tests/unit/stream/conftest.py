@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 import pytest
 
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, FencedError
 from gnomon.model import Comparison, Difference, Exchange, JsonValue, Reject
-from gnomon.stream.landing import Batch, FencedError, Position, Row
+from gnomon.store.log import Batch
 
 
 class Sent(NamedTuple):
@@ -63,11 +64,6 @@ class MemoryWriter:
         self.closed = False
 
     @property
-    def position(self) -> Position | None:
-        """That of the last batch."""
-        return self.log.batches[-1].position if self.log.batches else None
-
-    @property
     def state(self) -> dict[str, JsonValue]:
         """That of the last batch, as it comes back from a file."""
         state = self.log.batches[-1].state if self.log.batches else {}
@@ -77,25 +73,21 @@ class MemoryWriter:
         """Whether it is there."""
         return request_id in self.log.rows
 
-    def find(self, request_ids: Iterable[str]) -> list[Row]:
+    def find(self, request_ids: Iterable[str], _since: datetime) -> list[Comparison]:
         """Give the rows."""
-        return [
-            Row(c.request_id, c.role, c.target, c.outcome, c.live_offset, c.shadow_offset, c.duplicates, c.late)
-            for request_id in request_ids
-            for c, _ in self.log.rows.get(request_id, {}).values()
-        ]
+        return [c for request_id in request_ids for c, _ in self.log.rows.get(request_id, {}).values()]
 
     def land(self, batch: Batch) -> None:
-        """Land, and see that nothing lands twice."""
+        """Land as the log does: what has landed is left out, unless all that was said of it is that it is missing."""
         if self.owner != self.log.owner:
-            raise FencedError
+            raise FencedError("another process has taken over")
         self.log.check()
-        for comparison, _ in batch.revised:
-            self.log.rows.pop(comparison.request_id, None)
-        for comparison, differences in (*batch.comparisons, *batch.revised):
+        for comparison, differences in batch.comparisons:
             rows = self.log.rows.setdefault(comparison.request_id, {})
-            assert (comparison.role, comparison.target) not in rows, f"{comparison.request_id} landed twice"
-            rows[comparison.role, comparison.target] = (comparison, differences)
+            for key in ((comparison.role, comparison.target), (comparison.role, "")):
+                if key in rows and rows[key][0].outcome.endswith("_missing"):
+                    del rows[key]
+            rows.setdefault((comparison.role, comparison.target), (comparison, differences))
         self.log.rejects += batch.rejects
         self.log.exchanges += [exchange for exchange, _, _ in batch.exchanges]
         self.log.batches.append(batch)

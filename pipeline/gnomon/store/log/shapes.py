@@ -41,7 +41,7 @@ def table_schema(table: str) -> Any:  # noqa: ANN401 - pyarrow has no types
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(script("schema.sql"))
-        schema = connection.sql(f"FROM {table}").to_arrow_table().schema  # noqa: S608 - our own name
+        schema = connection.sql(f"FROM {table}").to_arrow_table().schema
     return pa.schema([_plain(field) for field in schema])
 
 

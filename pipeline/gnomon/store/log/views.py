@@ -8,7 +8,7 @@ from typing import Final
 
 import duckdb
 
-from gnomon.store.database import STORE_VERSION, STORAGE_VERSION, create_views, script, translated
+from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated
 from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
 from gnomon.store.log.shapes import table_schema
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -126,7 +126,9 @@ class LogWriter:
         fresh, replays = self._fresh(batch.comparisons)
         exchanges = self._exchanges(batch, fresh)
         rejects = [row for row in batch.rejects if _place(row) not in self._rejects]
-        parts = [part(rows) for part, rows in ((_compared, fresh), (_exchanged, exchanges), (_refused, rejects)) if rows]
+        parts = [
+            part(rows) for part, rows in ((_compared, fresh), (_exchanged, exchanges), (_refused, rejects)) if rows
+        ]
         before = self._series.footer.seq
         try:
             size = self._series.commit(parts, batch.position, batch.state)
@@ -202,7 +204,11 @@ class LogWriter:
 def _place(reject: Reject) -> tuple[str, int, int]:
     """Of a record on Kafka; what has no offset is nobody's equal (see `_remember`)."""
     place = reject.place
-    return place.source, -1 if place.partition is None else place.partition, -1 if place.offset is None else place.offset
+    return (
+        place.source,
+        -1 if place.partition is None else place.partition,
+        -1 if place.offset is None else place.offset,
+    )
 
 
 def _compared(rows: Sequence[_Fresh]) -> tuple[int, Columns]:
@@ -235,5 +241,3 @@ def _exchanged(rows: Sequence[tuple[Exchange, str, datetime]]) -> tuple[int, Col
 def _refused(rows: Sequence[Reject]) -> tuple[int, Columns]:
     """Rejects as a row group."""
     return len(rows), reject_columns(rows) | {"kind": pa.repeat("reject", len(rows))}
-
-
