@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
     "topics": "gnomon.cli.topics:topics",
+    "worker": "gnomon.cli.worker:worker",
 }
 
 
