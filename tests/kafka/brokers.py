@@ -237,7 +237,8 @@ class KafkaProcess:
         (self.directory / "log4j2.properties").write_text(_LOGGING)
         file = self.directory / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        # An id that begins with "-" would be read as an option
+        cluster = base64.urlsafe_b64encode(b"g" + secrets.token_bytes(15)).decode().rstrip("=")
         users = [
             f"--add-scram={mechanism}=[name={name},password={password}]"
             for name, password in self._scram.items()
