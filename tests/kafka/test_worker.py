@@ -112,8 +112,8 @@ def test_the_result_is_that_of_compare_on_the_same_records(
         asked = [
             f"SELECT {COLUMNS} FROM comparisons",
             (
-                "SELECT request_id, target, role, path, shadow_path, pattern, kind, severity, live_value, shadow_value, "
-                "noise, reason FROM differences"
+                "SELECT request_id, target, role, path, shadow_path, pattern, kind, severity, live_value, "
+                "shadow_value, noise, reason FROM differences"
             ),
             "SELECT reason, count(*) FROM rejects GROUP BY 1",
         ]

@@ -46,9 +46,11 @@ def worker(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
         )
     from gnomon.compare import build_engine
     from gnomon.kafka import check_connection
+    from gnomon.operations import configure_logging
     from gnomon.stream.app import make_app, run_app
     from gnomon.stream.landing import StoreLog
 
+    configure_logging(settings)
     asyncio.run(check_connection(settings.kafka))
     # Millions of short-lived documents without cycles, which the collector would look through again and again
     gc.set_threshold(100_000, 50, 100)

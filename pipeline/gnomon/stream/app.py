@@ -16,6 +16,7 @@ from gnomon.config import Settings
 from gnomon.engine import Engine
 from gnomon.errors import DependencyError
 from gnomon.kafka import client_options
+from gnomon.operations import OperationsServer
 from gnomon.stream.client import faust_credentials
 from gnomon.stream.landing import Log
 from gnomon.stream.lookback import Lookback
@@ -35,6 +36,7 @@ _SLICES_QUEUED: Final = 4
 class WorkerApp(faust.App):
     """A Faust application that has a worker, and lets it say where partitions are read from."""
 
+    logger = logging.getLogger("faust.app")
     worker: Worker
 
     async def start_offsets(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
@@ -61,6 +63,7 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
         Lookback(lambda: _plain_consumer(settings)),
         Outlet(lambda: _producer(settings), settings.kafka.rejects, settings.kafka.comparisons),
     )
+    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
     topic = app.topic(settings.kafka.topic, schema=SliceSchema())
 
     @app.agent(topic, name="gnomon.compare")
@@ -76,6 +79,9 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
                 raise
             event.ack()
 
+    async def serve() -> None:
+        await operations.start()
+
     async def ticks() -> None:
         while not app.should_stop:
             await app.sleep(_TICK_SECONDS)
@@ -85,20 +91,33 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
     async def revoked(_: Any, /, *args: Any, **__: Any) -> None:  # noqa: ANN401 - Faust's signals have no types
         await worker.revoke(args[0])
 
+    async def assigned(_: Any, /, *__: Any, **___: Any) -> None:  # noqa: ANN401 - the same
+        worker.readiness.ready("kafka")  # also with no partition: others have them all
+
     async def stopped(_: Any, /, *__: Any, **___: Any) -> None:  # noqa: ANN401 - the same
         await worker.stop()
+        await operations.stop()
 
+    app.task(serve)
     app.task(ticks)
+    app.on_partitions_assigned.connect(assigned)
     app.on_partitions_revoked.connect(revoked)
     app.on_before_shutdown.connect(stopped)
     return app
 
 
 async def _tick(app: WorkerApp, settings: Settings) -> None:
+    readiness = app.worker.readiness
     try:
         await app.worker.tick(cast("Consumer", app.consumer))
     except (KafkaError, TimeoutError) as error:
-        logger.warning("the broker does not answer: %s", error or "no answer")
+        reason = f"the broker does not answer: {error or 'no answer in time'}"
+        if readiness.reasons.get("kafka") != reason:
+            logger.warning("%s", reason)
+        readiness.not_ready("kafka", reason)
+    else:
+        if app.worker.partitions:
+            readiness.ready("kafka")
     for tp, since in app.worker.lost.items():
         # The group says that it is ours, the store that it is another's: two groups write one store
         if time.monotonic() - since > 4 * settings.kafka.session_timeout.total_seconds():
@@ -150,7 +169,8 @@ def run_app(app: WorkerApp) -> None:
     Raises:
         GnomonError: What ended it, where that was not a signal.
     """
-    worker = faust.Worker(app, loglevel="warning", quiet=True, redirect_stdouts=False)
+    worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
+    worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

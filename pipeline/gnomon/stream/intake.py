@@ -46,13 +46,14 @@ class IntakeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct):
-    """What an operator wants to know of a partition."""
+    """What an operator wants to know of a partition; `ahead` are records whose clocks are not to be trusted."""
 
     records: int = 0
     rejects: int = 0
     too_late: int = 0
     unneeded: int = 0
     evicted: int = 0
+    ahead: int = 0
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -117,6 +118,7 @@ class Intake:
             self._reject(exchange, record.offset)
             return
         at_us = self.watermark.observe(exchange.completed_us, record.timestamp * 1000, now_us)
+        self.counts.ahead = self.watermark.offenders
         member, request_id = Member(exchange, place), exchange.request_id
         if request_id in self._ready:
             self._ready[request_id] = self._ready[request_id].joined_by(member, self._options.expect)

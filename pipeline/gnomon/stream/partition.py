@@ -21,11 +21,12 @@ from gnomon.engine import Engine
 from gnomon.errors import DependencyError, FencedError
 from gnomon.evidence import EvidenceBudget
 from gnomon.model import Comparison, Difference, Exchange, Place, Reject, instant
+from gnomon.operations import Readiness, WorkerMetrics
 from gnomon.store.log import Batch, Position
-from gnomon.stream.intake import Collected, Intake, Record, read_record
+from gnomon.stream.intake import Collected, Counts, Intake, Record, read_record
 from gnomon.stream.landing import Writer
 
-__all__ = ["Partition", "Shared", "Timing"]
+__all__ = ["Partition", "Shared"]
 
 T = TypeVar("T")
 
@@ -55,23 +56,11 @@ class Tells(Protocol):
         """Give up after a while; never raise for what the broker does."""
 
 
-class Timing(msgspec.Struct):
-    """Seconds of wall time that went where, and what came of it."""
-
-    intake: float = 0.0
-    compare: float = 0.0
-    land: float = 0.0
-    batches: int = 0
-    comparisons: int = 0
-    outcomes: dict[str, int] = {}
-
-
 class Shared(msgspec.Struct, kw_only=True):
     """What the partitions of a worker have in common.
 
-    `horizon_us` is for how long an id is one request; `clock_us` tells the time in epoch microseconds; `trouble` has a
-    sentence for each partition that waits for something outside; `lost` is called when another owner has taken a
-    partition over.
+    `horizon_us` is for how long an id is one request; `clock_us` tells the time in epoch microseconds; `lost` is called
+    when another owner has taken a partition over.
     """
 
     engine: Engine
@@ -81,8 +70,8 @@ class Shared(msgspec.Struct, kw_only=True):
     horizon_us: int
     clock_us: Callable[[], int]
     lost: Callable[[str, int], None]
-    trouble: dict[tuple[str, int], str]
-    timing: Timing
+    readiness: Readiness
+    metrics: WorkerMetrics
 
 
 class Partition:
@@ -106,7 +95,9 @@ class Partition:
         self._landed = landed
         self._lock = asyncio.Lock()
         self._landing: asyncio.Task[None] | None = None
+        self._name = f"{self.topic}[{self.number}]"
         self._began = perf_counter()
+        self._told = Counts()
         self.closed = False
         self.stopping = False
 
@@ -142,21 +133,28 @@ class Partition:
     async def close(self) -> None:
         """Drop what is not landed; a batch that is on its way to the disk is waited for, for a while."""
         self.closed = True
-        self._shared.trouble.pop((self.topic, self.number), None)
+        self._shared.readiness.forget(self._name)
         if self._landing is not None:
             await asyncio.wait({self._landing}, timeout=5)
         await asyncio.to_thread(self._writer.close)
 
     def _take(self, records: Sequence[Record]) -> None:
-        began = perf_counter()
         idle = not self.intake.has_work
         now_us = self._shared.clock_us()
         for record in records:
             self.intake.take(record, now_us)
         self.intake.shed()
         if idle:
-            self._began = began
-        self._shared.timing.intake += perf_counter() - began
+            self._began = perf_counter()
+        self._count()
+
+    def _count(self) -> None:
+        """Tell the metrics what has been counted since the last time."""
+        counts, metrics = self.intake.counts, self._shared.metrics
+        metrics.records.labels(self.topic).inc(counts.records - self._told.records)
+        metrics.evictions.inc(counts.evicted - self._told.evicted)
+        metrics.clock_skew_records.inc(counts.ahead - self._told.ahead)
+        self._told = msgspec.structs.replace(counts)
 
     def _due(self) -> bool:
         intake = self.intake
@@ -188,27 +186,23 @@ class Partition:
 
     async def _compare(self, collected: Collected) -> Batch | None:
         """Compare in slices; None when the partition was closed meanwhile."""
-        engine, timing = self._shared.engine, self._shared.timing
+        engine = self._shared.engine
         rows: list[tuple[Comparison, Sequence[Difference]]] = []
         exchanges = []
-        began = perf_counter()
+        began, spent = perf_counter(), 0.0
         for given in collected.given:
             request = engine.compare(given.joined)
-            for compared in request.compared:
-                rows.append((compared.comparison, compared.differences))
-                outcome = compared.comparison.outcome
-                timing.outcomes[outcome] = timing.outcomes.get(outcome, 0) + 1
+            rows += [(compared.comparison, compared.differences) for compared in request.compared]
             if self._shared.evidence.wants(request):
                 started_at = request.compared[0].comparison.started_at
                 exchanges += [(exchange, request.endpoint, started_at) for exchange in engine.evidence(request)]
             if perf_counter() - began > _SECONDS_A_SLICE:
-                timing.compare += perf_counter() - began
+                spent += perf_counter() - began
                 await asyncio.sleep(0)
                 if self.closed:
                     return None
                 began = perf_counter()
-        timing.compare += perf_counter() - began
-        timing.comparisons += len(rows)
+        self._shared.metrics.batch_seconds.observe(spent + perf_counter() - began)
         return Batch(
             comparisons=rows,
             exchanges=exchanges,
@@ -233,27 +227,27 @@ class Partition:
             return
         if self.closed:
             return
-        self._shared.timing.land += perf_counter() - began
-        self._shared.timing.batches += 1
+        self._shared.metrics.landing_seconds.observe(perf_counter() - began)
+        self._shared.metrics.count_landed(comparisons, batch.rejects)
         self.intake.has_landed(collected)
         self._landed(batch.position.offset)
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
         """Try until it works or the partition is closed; say meanwhile what is in the way."""
         tried = 0
-        key = (self.topic, self.number)
         while not self.closed:
             try:
                 result = await attempt()
             except DependencyError as error:
-                if key not in self._shared.trouble:
-                    logger.warning("%s[%d] is held up: %s", self.topic, self.number, error)
-                self._shared.trouble[key] = str(error)
+                if not tried:
+                    logger.warning("%s is held up: %s", self._name, error)
+                self._shared.readiness.not_ready(self._name, str(error))
                 await asyncio.sleep(_PAUSES[min(tried, len(_PAUSES) - 1)])
                 tried += 1
             else:
-                if self._shared.trouble.pop(key, None):
-                    logger.warning("%s[%d] goes on", self.topic, self.number)
+                if tried:
+                    logger.warning("%s goes on", self._name)
+                    self._shared.readiness.forget(self._name)
                 return result
         return None
 

@@ -16,9 +16,10 @@ from gnomon.core.rules import parse_rules
 from gnomon.engine import Engine, EngineOptions
 from gnomon.evidence import EvidenceBudget
 from gnomon.model import Place
+from gnomon.operations import Readiness, WorkerMetrics
 from gnomon.stream import partition as module
 from gnomon.stream.intake import TOO_LATE, Intake, IntakeOptions
-from gnomon.stream.partition import Partition, Shared, Timing
+from gnomon.stream.partition import Partition, Shared
 from gnomon.testing import STARTED_US, ManualClock, exchange, pair
 
 PLACE = Place("gnomon.exchanges", partition=3)
@@ -36,6 +37,7 @@ class Bench:
         self.lost: list[int] = []
         self.committed = 0
         self.options = OPTIONS
+        self.readiness = Readiness([])
         redactor = Redactor(secrets.token_bytes(32))
         engine = Engine(parse_rules(""), EngineOptions(body=BodyOptions()), redactor)
         self.shared = Shared(
@@ -46,8 +48,8 @@ class Bench:
             horizon_us=86_400_000_000,
             clock_us=lambda: self.clock.us,
             lost=lambda _, number: self.lost.append(number),
-            trouble={},
-            timing=Timing(),
+            readiness=self.readiness,
+            metrics=WorkerMetrics(self.readiness, list),
         )
         self.open()
 
@@ -275,13 +277,13 @@ def test_a_store_that_fails_holds_the_partition_up_and_says_why_until_it_works(b
         bench.log.failing = "no space left on device"
         await bench.partition.take(bench.kafka.records)
         draining = asyncio.create_task(bench.partition.drain())
-        while not bench.shared.trouble:  # noqa: ASYNC110 - it is a dict that others fill
+        while bench.readiness.is_ready:  # noqa: ASYNC110 - others fill it
             await asyncio.sleep(0)
-        assert bench.shared.trouble == {("gnomon.exchanges", 3): "no space left on device"}
+        assert bench.readiness.reasons == {"gnomon.exchanges[3]": "no space left on device"}
         assert (bench.committed, bench.log.rows) == (0, {})
         bench.log.failing = ""
         await draining
-        assert bench.shared.trouble == {}
+        assert bench.readiness.is_ready
         assert (bench.committed, len(bench.log.rows)) == (2, 1)
 
     run(check)
