@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -20,10 +20,13 @@ from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
 __all__ = [
     "STORE_VERSION",
     "attach",
+    "bound_patterns",
     "check_version",
     "connect_read_only",
     "create_schema",
     "create_views",
+    "persistently",
+    "reading_config",
     "script",
     "translated",
     "with_more_memory",
@@ -38,6 +41,7 @@ STORAGE_VERSION = "v1.5.0"
 """The file format of new files: the oldest DuckDB client that can open them."""
 
 READ_MEMORY = "512MB"
+TRIES = 5
 
 
 @cache
@@ -78,6 +82,8 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         return UsageError(f"a query may only read the database: {said}", "leave files and settings out of it")
     if isinstance(error, duckdb.OutOfMemoryException):
         return DependencyError(f"{path}: there is not enough memory or disk: {said}", "narrow the query or free some")
+    if path.is_dir() and is_gone(error):
+        return DependencyError(f"{path} was compacted while it was read", "try again")
     if isinstance(error, duckdb.IOException):
         return InputError(f"{path} cannot be read or written: {said}", "check that it is there and whole")
     if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
@@ -93,17 +99,9 @@ def _spill_directory() -> str:
     return path
 
 
-def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a database so that SQL on the connection can read this file and touch nothing else, in UTC.
-
-    Raises:
-        DependencyError: Another process writes to it.
-        InputError: It is missing, not a database, not Gnomon's, or of a newer version.
-    """
-    if not path.exists():
-        raise InputError(f"there is no database at {path}", "make one with `gnomon compare FILE... --db FILE`")
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "enable_external_access": False,
+def reading_config() -> dict[str, Any]:
+    """Settings of a connection whose SQL is a user's; `enable_external_access` is for the caller to take away."""
+    return {
         "allow_persistent_secrets": False,
         "allow_community_extensions": False,
         "autoinstall_known_extensions": False,
@@ -113,6 +111,18 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
         "temp_directory": _spill_directory(),
         "max_temp_directory_size": "20GB",
     }
+
+
+def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a database so that SQL on the connection can read this file and touch nothing else, in UTC.
+
+    Raises:
+        DependencyError: Another process writes to it.
+        InputError: It is missing, not a database, not Gnomon's, or of a newer version.
+    """
+    if not path.exists():
+        raise InputError(f"there is no database at {path}", "make one with `gnomon compare FILE... --db FILE`")
+    config = reading_config() | {"enable_external_access": False}
     with translated(path):
         connection = duckdb.connect(str(path.resolve()), read_only=True, config=config)
     try:
@@ -129,6 +139,22 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def is_gone(error: Exception) -> bool:
+    """Whether a query failed because a file that it had listed is not there any more: the next will not list it."""
+    return isinstance(error, duckdb.IOException) and ("No such file" in str(error) or "No files found" in str(error))
+
+
+def persistently(work: Callable[[], T]) -> T:
+    """Do `work`; again when a file that it had listed was compacted away before it was read."""
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except duckdb.IOException as error:
+            if not is_gone(error):
+                raise
+    return work()
+
+
 def with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
     """Do `work`; when it needs more memory than the connection may have, do it again with what DuckDB would take.
 
@@ -136,14 +162,14 @@ def with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], T
     `work` leaves no transaction open when it fails.
     """
     try:
-        return work()
+        return persistently(work)
     except duckdb.OutOfMemoryException as error:
         try:
             connection.execute("RESET memory_limit")
         except duckdb.InvalidInputException:
             # A reader's settings are locked, whatever it asks.
             raise error from None
-        return work()
+        return persistently(work)
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:

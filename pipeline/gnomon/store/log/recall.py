@@ -9,9 +9,9 @@ from typing import Any, Final
 import duckdb
 
 from gnomon.model import Comparison
-from gnomon.store.database import translated
+from gnomon.store.database import persistently, translated
 from gnomon.store.log.layout import Layout
-from gnomon.store.log.reading import connect_log, persistently
+from gnomon.store.log.reading import connect_log
 from gnomon.store.log.views import glob_root, hot_rows, manifest_row, sealed_rows
 
 __all__ = ["Recall"]

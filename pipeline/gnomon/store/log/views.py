@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from gnomon.store.database import STORE_VERSION, STORAGE_VERSION, create_views, script, translated
+from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated
 from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
-from gnomon.store.log.shapes import table_schema
+from gnomon.store.log.shapes import create_store, table_schema
 
-__all__ = ["TABLES", "create_log_views", "hot_rows", "manifest_row", "sealed_rows", "write_catalog"]
+__all__ = [
+    "TABLES",
+    "create_log_views",
+    "files_sql",
+    "glob_root",
+    "hot_rows",
+    "manifest_row",
+    "prepare_store",
+    "sealed_rows",
+    "write_catalog",
+]
 
 TABLES: Final = (
     "comparisons", "differences", "exchanges", "rejects", "alerts", "rule_versions", "runs", "routed",
@@ -134,3 +145,29 @@ def _statements(place: str, info: StoreInfo) -> list[str]:
 def _files(root: str, directory: str) -> str:
     quoted = f"{root}/{directory}/*.parquet".replace("'", "''")
     return f"read_parquet('{quoted}', hive_partitioning = false)"
+
+
+def files_sql(files: Sequence[Path]) -> str:
+    """SQL of the rows of Parquet files."""
+    quoted = ", ".join("'" + glob_root(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{quoted}], hive_partitioning = false)"
+
+
+def prepare_store(root: Path, info: StoreInfo | None = None) -> Layout:
+    """Make a store with its catalog, or take the one that is there and let it know the settings of `info`.
+
+    Without `info` a new store gets the defaults, and another keeps what it knows.
+
+    Any number of processes may do this at once. A catalog that is there stays, unless the settings differ.
+
+    Raises:
+        DependencyError: The directory cannot be made or written.
+        InputError: There is a store of another version.
+    """
+    layout = Layout(root)
+    before = layout.info() if layout.info_file.exists() else None
+    create_store(layout, info)
+    after = layout.info()
+    if after != before or not layout.catalog.exists():
+        write_catalog(layout, after)
+    return layout

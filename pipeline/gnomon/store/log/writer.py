@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -17,7 +17,8 @@ from gnomon.store.log.manifest import Position
 from gnomon.store.log.recall import Recall
 from gnomon.store.log.seen import Seen, seen_key
 from gnomon.store.log.series import Clock, Series, utc_now
-from gnomon.store.log.shapes import DIFFERENCES, create_store
+from gnomon.store.log.shapes import DIFFERENCES
+from gnomon.store.log.views import prepare_store
 
 __all__ = ["Batch", "Landed", "LogWriter"]
 
@@ -65,7 +66,7 @@ class LogWriter:
         path: The store's directory; it is made where it is not there.
         topic: The topic that is read.
         partition: Its partition.
-        info: What the store's readers must know: `store.horizon`, `limits.patterns`.
+        info: What the store's readers must know (`StoreInfo.of(settings)`), where that changes.
         clock: What `landed_at` is read from.
 
     Raises:
@@ -74,9 +75,9 @@ class LogWriter:
     """
 
     def __init__(
-        self, path: Path, topic: str, partition: int, *, info: StoreInfo = StoreInfo(), clock: Clock = utc_now
+        self, path: Path, topic: str, partition: int, *, info: StoreInfo | None = None, clock: Clock = utc_now
     ) -> None:
-        layout = create_store(path, info)
+        layout = prepare_store(path, info)
         self._series = Series(layout, "worker", f"{topic}-{partition}", clock)
         self._recall = Recall(layout, self._series.footer.series)
         self._horizon_us = info.horizon_us
@@ -120,7 +121,9 @@ class LogWriter:
         fresh, replays = self._fresh(batch.comparisons)
         exchanges = self._exchanges(batch, fresh)
         rejects = [row for row in batch.rejects if _place(row) not in self._rejects]
-        parts = [part(rows) for part, rows in ((_compared, fresh), (_exchanged, exchanges), (_refused, rejects)) if rows]
+        parts = [
+            part(rows) for part, rows in ((_compared, fresh), (_exchanged, exchanges), (_refused, rejects)) if rows
+        ]
         before = self._series.footer.seq
         try:
             size = self._series.commit(parts, batch.position, batch.state)
@@ -195,7 +198,11 @@ class LogWriter:
 def _place(reject: Reject) -> tuple[str, int, int]:
     """Of a record on Kafka; what has no offset is nobody's equal (see `_remember`)."""
     place = reject.place
-    return place.source, -1 if place.partition is None else place.partition, -1 if place.offset is None else place.offset
+    return (
+        place.source,
+        -1 if place.partition is None else place.partition,
+        -1 if place.offset is None else place.offset,
+    )
 
 
 def _compared(rows: Sequence[_Fresh]) -> tuple[int, Columns]:
@@ -228,5 +235,3 @@ def _exchanged(rows: Sequence[tuple[Exchange, str, datetime]]) -> tuple[int, Col
 def _refused(rows: Sequence[Reject]) -> tuple[int, Columns]:
     """Rejects as a row group."""
     return len(rows), reject_columns(rows) | {"kind": pa.repeat("reject", len(rows))}
-
-
