@@ -74,21 +74,26 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         holder = re.search(r"\(PID (\d+)\)", text)
         by = f"process {holder[1]}" if holder else "another connection"
         return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
-    if "not a valid DuckDB database" in text or "Is a directory" in text:
-        return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
-    if "version number" in text:
-        return InputError(f"{path} was written by another version of DuckDB: {said}", "upgrade duckdb to read it")
+    if isinstance(error, duckdb.IOException) or "version number" in text:
+        return _unreadable(path, error, said)
     if isinstance(error, duckdb.PermissionException):
         return UsageError(f"a query may only read the database: {said}", "leave files and settings out of it")
     if isinstance(error, duckdb.OutOfMemoryException):
         return DependencyError(f"{path}: there is not enough memory or disk: {said}", "narrow the query or free some")
-    if path.is_dir() and is_gone(error):
-        return DependencyError(f"{path} was compacted while it was read", "try again")
-    if isinstance(error, duckdb.IOException):
-        return InputError(f"{path} cannot be read or written: {said}", "check that it is there and whole")
     if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
         return GnomonError(f"{path}: the database failed: {said}", "please report it with the command you ran")
     return UsageError(f"the SQL does not work: {said}", "see `DESCRIBE comparisons` for the columns")
+
+
+def _unreadable(path: Path, error: duckdb.Error, said: str) -> GnomonError:
+    """What it means that `path` cannot be read or written."""
+    if "version number" in said:
+        return InputError(f"{path} was written by another version of DuckDB: {said}", "upgrade duckdb to read it")
+    if "not a valid DuckDB database" in said or "Is a directory" in said:
+        return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
+    if path.is_dir() and is_gone(error):
+        return DependencyError(f"{path} was compacted while it was read", "try again")
+    return InputError(f"{path} cannot be read or written: {said}", "check that it is there and whole")
 
 
 @cache

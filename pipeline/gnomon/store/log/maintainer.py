@@ -12,10 +12,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
+from gnomon.config import Settings
 from gnomon.model import EPOCH
 from gnomon.store.learning import learned_names, learned_table
 from gnomon.store.log.compaction import Compactor, Span, family
@@ -43,8 +44,13 @@ LEFTOVER: Final = timedelta(hours=1)
 class Retention(msgspec.Struct, frozen=True):
     """What is kept: results that landed within `age`, and at most `size` bytes of them (None: no bound)."""
 
-    age: timedelta = timedelta(days=30)
+    age: timedelta
     size: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say."""
+        return cls(settings.store.retention, settings.store.retention_bytes)
 
 
 class Maintained(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +73,7 @@ class Maintainer:
     """
 
     def __init__(
-        self, layout: Layout, retention: Retention = Retention(), *, grace: timedelta = GRACE, clock: Clock = utc_now
+        self, layout: Layout, retention: Retention, *, grace: timedelta = GRACE, clock: Clock = utc_now
     ) -> None:
         self._layout = layout
         self._retention = retention

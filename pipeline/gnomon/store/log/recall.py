@@ -37,7 +37,6 @@ class Recall:
         self._series = series
         self._layout = layout
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self.horizon_us = layout.info().horizon_us
 
     def close(self) -> None:
         """Let go of the connection; the next question opens another."""
@@ -97,7 +96,8 @@ SELECT r.request_id, r.target, r.role, epoch_us(r.started_at) AS started_us, r.m
     FROM counting AS c JOIN {missing} AS s ON s.gid = c.gid
     UNION ALL
     SELECT
-        h.series, h.request_id, h.target, h.role, h.started_at, h.outcome IN ('shadow_missing', 'live_missing') AS missing
+        h.series, h.request_id, h.target, h.role, h.started_at,
+        h.outcome IN ('shadow_missing', 'live_missing') AS missing
     FROM ({hot}) AS h WHERE h.kind = 'comparison'
 ) AS r
 WHERE r.series = $series AND ($after IS NULL OR r.started_at > make_timestamptz($after))

@@ -78,12 +78,12 @@ class LogWriter:
         self, path: Path, topic: str, partition: int, *, info: StoreInfo | None = None, clock: Clock = utc_now
     ) -> None:
         layout = prepare_store(path, info)
+        self._horizon_us = layout.info().horizon_us
         self._series = Series(layout, "worker", f"{topic}-{partition}", clock)
         self._recall = Recall(layout, self._series.footer.series)
-        self._horizon_us = info.horizon_us
-        self._seen = Seen(info.horizon_us)
+        self._seen = Seen(self._horizon_us)
         self._untargeted = False
-        for request_id, target, role, started_us, missing in self._recall.landed(info.horizon_us):
+        for request_id, target, role, started_us, missing in self._recall.landed(self._horizon_us):
             self._seen.add(seen_key(request_id, target, role), started_us, missing=missing)
             self._untargeted |= missing and not target
         start = self.position.offset if self.position else 0
@@ -121,9 +121,9 @@ class LogWriter:
         fresh, replays = self._fresh(batch.comparisons)
         exchanges = self._exchanges(batch, fresh)
         rejects = [row for row in batch.rejects if _place(row) not in self._rejects]
-        parts = [
-            part(rows) for part, rows in ((_compared, fresh), (_exchanged, exchanges), (_refused, rejects)) if rows
-        ]
+        parts = [_compared(fresh)] if fresh else []
+        parts += [_exchanged(exchanges)] if exchanges else []
+        parts += [_refused(rejects)] if rejects else []
         before = self._series.footer.seq
         try:
             size = self._series.commit(parts, batch.position, batch.state)
