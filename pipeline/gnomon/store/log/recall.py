@@ -12,7 +12,7 @@ from gnomon.model import Comparison
 from gnomon.store.database import persistently, translated
 from gnomon.store.log.layout import Layout
 from gnomon.store.log.reading import connect_log
-from gnomon.store.log.views import glob_root, hot_rows, manifest_row, sealed_rows
+from gnomon.store.log.views import hot_rows, manifest_row, sealed_rows
 
 __all__ = ["Recall"]
 
@@ -33,7 +33,6 @@ class Recall:
 
     def __init__(self, layout: Layout, series: str) -> None:
         self._root = layout.root
-        self._place = glob_root(layout.root)
         self._series = series
         self._layout = layout
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -47,10 +46,10 @@ class Recall:
     def landed(self, horizon_us: int) -> Iterator[tuple[str, str, str, int, bool]]:
         """Id, target, role, `started_us` and whether it is missing, of what landed within the newest horizon."""
         sql = _LANDED.format(
-            manifest=manifest_row(self._place),
-            hot=hot_rows(self._place, "worker"),
-            comparisons=sealed_rows(self._place, "comparisons"),
-            missing=sealed_rows(self._place, "missing"),
+            manifest=manifest_row(),
+            hot=hot_rows("worker"),
+            comparisons=sealed_rows("comparisons"),
+            missing=sealed_rows("missing"),
         )
         newest = self._rows(_NEWEST.format(rows=sql), {"series": self._series, "after": None})
         after = newest[0][0] - horizon_us if newest and newest[0][0] is not None else None
@@ -64,9 +63,9 @@ class Recall:
     def rejects(self, start: int) -> Iterator[tuple[str, int, int]]:
         """Source, partition and offset of the series' rejects at or after an offset: they may come again."""
         sql = _REJECTS.format(
-            manifest=manifest_row(self._place),
-            hot=hot_rows(self._place, "worker"),
-            rejects=sealed_rows(self._place, "rejects"),
+            manifest=manifest_row(),
+            hot=hot_rows("worker"),
+            rejects=sealed_rows("rejects"),
         )
         yield from self._rows(sql, {"series": self._series, "start": start})
 
