@@ -9,6 +9,7 @@ from __future__ import annotations
 from gnomon.store.log.layout import Layout, StoreInfo, is_store, store_at
 from gnomon.store.log.maintainer import Maintained, Maintainer, Retention
 from gnomon.store.log.manifest import Position
+from gnomon.store.log.rewrite import rewrite_store
 from gnomon.store.log.tables import TableWriter, land_rules
 from gnomon.store.log.views import prepare_store, write_catalog
 from gnomon.store.log.writer import Batch, Landed, LogWriter
@@ -27,6 +28,7 @@ __all__ = [
     "is_store",
     "land_rules",
     "prepare_store",
+    "rewrite_store",
     "store_at",
     "write_catalog",
 ]

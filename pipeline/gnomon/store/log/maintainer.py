@@ -282,8 +282,8 @@ class Maintainer:
     def _leftovers(self, manifest: Manifest) -> Iterator[Path]:
         """Files of killed processes: none that lives takes this long between writing and naming a file."""
         known = {group.gid for group in manifest.groups} | {retired.gid for retired in manifest.retired}
-        places = [self._layout.tmp, *(self._layout.sealed(table) for table in SEALED)]
-        for file in (file for place in places for file in place.rglob("*") if file.is_file()):
+        places = [*self._layout.tmp.glob("spill"), self._layout.tmp, *(self._layout.sealed(table) for table in SEALED)]
+        for file in (file for place in places for file in place.iterdir() if file.is_file()):
             named = file.stem.isdecimal() and (int(file.stem) in known or file.name == SENTINEL)
             with suppress(FileNotFoundError):
                 if not named and _modified(file) < self._clock() - LEFTOVER:

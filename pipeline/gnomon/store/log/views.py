@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated
+from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, persistently, script, translated
 from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
 from gnomon.store.log.shapes import create_store, table_schema
 
@@ -84,12 +85,16 @@ def create_log_views(connection: duckdb.DuckDBPyConnection, root: Path, info: St
     text = text.replace("{horizon_us}", str(info.horizon_us))
     text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
     text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
-    connection.execute(re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text))
+    text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
+    statements = [statement.query for statement in connection.extract_statements(text)]
     for table in TABLES[4:]:
         plain = _PLAIN + (_PLAIN_HOT if table in KINDS else "")
         parts = {"manifest": manifest_row(), "sealed": sealed_rows(table), "hot": hot_rows(table)}
         names = {"sealed_columns": columns(table, "s"), "hot_columns": columns(table, "h")}
-        connection.execute(plain.format(table=table, **parts, **names))
+        statements.append(plain.format(table=table, **parts, **names))
+    for statement in statements:
+        # A view that is made has its files looked at, as one that is asked.
+        persistently(partial(connection.execute, statement))
     create_views(connection, info.patterns)
 
 

@@ -23,11 +23,12 @@ from gnomon.store import open_store
 from gnomon.store.log import Layout, LogWriter, Maintainer, Retention, prepare_store
 
 ROWS = 6_000
+KILLS = 20
 PER_BATCH = 40
 REWIND = 130
 """Rows below the landed position that a restarted writer lands again, as a worker whose offsets lag behind does."""
 
-WRITER = '''
+WRITER = """
 import importlib.util, sys
 from pathlib import Path
 
@@ -61,15 +62,21 @@ while offset < total:
         comparisons=compared, rejects=rejects, position=Position("t", partition, end), state={"end": end}))
     offset = end
     print("landed", end, flush=True)
-'''
+"""
 
 
-def _writer(root: Path, partition: int = 0, total: int = ROWS, rewind: int = REWIND) -> subprocess.Popen[str]:
+@contextmanager
+def _writer(root: Path, partition: int = 0, total: int = ROWS, rewind: int = REWIND) -> Iterator[subprocess.Popen[str]]:
+    """Run a writer until it ends or the block does."""
     rows = str(Path(__file__).parent.parent / "conftest.py")
     numbers = [str(number) for number in (partition, total, PER_BATCH, rewind)]
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, rows, str(root), *numbers], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", WRITER, rows, str(root), *numbers]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _await(process: subprocess.Popen[str], word: str) -> str:
@@ -137,7 +144,7 @@ def _retried(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any,
 def test_killed_at_random_moments(root: Path) -> None:
     """kill -9 of two writers twenty times, under compaction and readers: rows = distinct = expected, and no count falls."""
     prepare_store(root)
-    maintainer = Maintainer(Layout(root), Retention(timedelta(days=1)), grace=timedelta(seconds=2))
+    maintainer = Maintainer(Layout(root), Retention(timedelta(days=1)), grace=timedelta(seconds=5))
     catalog = duckdb.connect(str(root / "catalog.duckdb"), read_only=True)
     seen = [0, 0]
 
@@ -151,29 +158,22 @@ def test_killed_at_random_moments(root: Path) -> None:
         with open_store(root) as store:
             look(store.sql("SELECT count(*), count(DISTINCT request_id) FROM comparisons").fetchall(), 1)
 
-    rng = random.Random(7)
-    kills = 0
+    rng, moment = random.Random(7), threading.Event()
     with _beside(
         lambda: maintainer.run(everything=True),
         lambda: look(_retried(catalog, "SELECT count(*), count(DISTINCT request_id) FROM comparisons"), 0),
         own_reader,
     ):
-        running = {partition: _writer(root, partition) for partition in (0, 1)}
-        while running:
-            for partition, process in list(running.items()):
-                if kills < 20:
-                    _await(process, "open")
-                    for _ in range(rng.randint(0, 12)):
-                        _await(process, "landed")
-                    time.sleep(rng.random() / 50)
-                    process.kill()
-                    process.communicate()
-                    kills += 1
-                    running[partition] = _writer(root, partition)
-                else:
-                    process.communicate()
-                    assert process.returncode == 0
-                    del running[partition]
+        for kills in range(KILLS):
+            with _writer(root, kills % 2) as process:
+                _await(process, "open")
+                for _ in range(rng.randint(0, 12)):
+                    _await(process, "landed")
+                moment.wait(rng.random() / 50)
+                process.kill()
+        for partition in (0, 1):
+            with _writer(root, partition) as process:
+                assert process.wait(120) == 0
     assert _retried(catalog, COUNTS) == [(2 * ROWS, 2 * ROWS, 2 * ROWS // 3, 2 * ROWS // 10)]
     maintainer.run(everything=True)
     assert _retried(catalog, COUNTS) == [(2 * ROWS, 2 * ROWS, 2 * ROWS // 3, 2 * ROWS // 10)]
