@@ -14,7 +14,7 @@ from faust.types import TP
 
 from gnomon.config import Settings
 from gnomon.engine import Engine
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, GnomonError
 from gnomon.evidence import EvidenceBudget
 from gnomon.model import JsonValue, Place
 from gnomon.operations import PartitionState, Readiness, WorkerMetrics
@@ -75,6 +75,7 @@ class Worker:
         self.lost: dict[TP, float] = {}
         self.stopping = False
         self._assigned = 1
+        self._rules_landed = False
         self._ends: dict[TP, int] = {}
         self._shared = Shared(
             engine=engine,
@@ -160,6 +161,18 @@ class Worker:
             await partition.tick(is_idle)
             with suppress(AssertionError):  # it is no longer ours
                 self._ends[tp] = consumer.highwater(tp) or 0
+
+    async def maintain(self) -> None:
+        """Keep the store in order; to be called now and then. What fails is tried again the next time."""
+        try:
+            if not self._rules_landed and self.partitions:
+                rules = self._shared.engine.rules
+                await asyncio.to_thread(self._log.land_rules, rules.version, rules.text)
+                self._rules_landed = True
+            if self.partitions:
+                await asyncio.to_thread(self._log.maintain)
+        except GnomonError as error:
+            logger.warning("the store could not be put in order, the next time it is: %s", error)
 
     async def revoke(self, tps: Iterable[TP]) -> None:
         """Drop the state of partitions; their next owner reads it again."""
