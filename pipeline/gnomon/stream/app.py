@@ -64,7 +64,6 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
         Lookback(lambda: _plain_consumer(settings)),
         Outlet(lambda: _producer(settings), settings.kafka.rejects, settings.kafka.comparisons),
     )
-    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
     topic = app.topic(settings.kafka.topic, schema=SliceSchema())
 
     @app.agent(topic, name="gnomon.compare")
@@ -79,6 +78,15 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
                 await app.crash(error)
                 raise
             event.ack()
+
+    _attach(app, settings)
+    return app
+
+
+def _attach(app: WorkerApp, settings: Settings) -> None:
+    """Let the worker take part in the application's life."""
+    worker = app.worker
+    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
 
     async def serve() -> None:
         await operations.start()
@@ -110,7 +118,6 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
     app.on_partitions_assigned.connect(assigned)
     app.on_partitions_revoked.connect(revoked)
     app.on_before_shutdown.connect(stopped)
-    return app
 
 
 async def _tick(app: WorkerApp, settings: Settings) -> None:
