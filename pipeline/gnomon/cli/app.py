@@ -15,6 +15,7 @@ __all__ = ["COMPLETION_VARIABLE", "app"]
 COMPLETION_VARIABLE: Final = "_GNOMON_COMPLETE"
 
 _COMMANDS: Final = {
+    "collect": "gnomon.cli.collect:collect",
     "compare": "gnomon.cli.compare:compare",
     "completion": "gnomon.cli.completion:completion",
     "config": "gnomon.cli.config:config",

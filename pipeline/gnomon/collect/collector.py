@@ -9,32 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from gnomon.collect.backlog import Backlog, Batch
 from gnomon.collect.counts import Counts
-from gnomon.collect.exchange import Skip, read_entry
+from gnomon.collect.exchange import Origin, Skip, read_entry
 from gnomon.collect.server import AccessLogServer
 from gnomon.collect.sinks import Sink
+from gnomon.collect.wire import Entry
 from gnomon.core.sampling import Sampler
+from gnomon.emit.record import Record, RecordWriter
+from gnomon.emit.transport import Transport
 from gnomon.model import Exchange
 
-__all__ = ["Collector", "CollectorOptions", "Encode"]
+__all__ = ["Collector", "CollectorOptions"]
 
-log = logging.getLogger("gnomon.collect")
-
+_LOG: Final = logging.getLogger("gnomon.collect")
 PAUSE: Final = 0.01
 """Seconds between two looks at a sink that had no room."""
-
-
-class Encode(msgspec.Struct, frozen=True):
-    """How an exchange becomes a record: `name` gives its endpoint, `encode` its redacted JSON, None if too large."""
-
-    name: Callable[[Exchange], str]
-    encode: Callable[[Exchange], bytes | None]
 
 
 class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,43 +47,45 @@ class Collector:
     Args:
         options: Its bounds.
         sampler: Which exchanges are kept.
-        encode: How they become records.
-        sink: Where records go.
+        writer: Makes records of them, redacted.
+        transport: Where records go.
     """
 
-    def __init__(self, options: CollectorOptions, sampler: Sampler, encode: Encode, sink: Sink) -> None:
+    def __init__(self, options: CollectorOptions, sampler: Sampler, writer: RecordWriter, transport: Transport) -> None:
         self.counts = Counts()
         self.backlog = Backlog(options.queue_bytes)
         self.server = AccessLogServer(options.bind, self.backlog, self.counts)
+        self.sink = Sink(transport, options.queue_bytes, self.counts)
         self._options = options
         self._sampler = sampler
-        self._encode = encode
-        self._sink = sink
+        self._writer = writer
 
     async def run(self, stop: asyncio.Event, drain: float) -> None:
         """Collect until `stop` is set, then write what waits, in `drain` seconds at most.
 
         Raises:
-            DependencyError: The address cannot be listened on, or the sink takes no more.
+            DependencyError: The address cannot be listened on.
+            OSError: Whoever read the records has gone.
         """
         await self.server.start()
         work = asyncio.create_task(self._work())
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            until = asyncio.get_running_loop().time() + drain
             await self.server.stop()
             self.backlog.close()
-            await asyncio.wait({work}, timeout=drain)
+            await asyncio.wait({work}, timeout=max(0.0, until - asyncio.get_running_loop().time()))
+            await asyncio.to_thread(self.sink.close, max(0.1, until - asyncio.get_running_loop().time()))
         finally:
             stopped.cancel()
             work.cancel()
         if work.done() and not work.cancelled():
             work.result()
+        self.counts.lost += self.counts.under_way
 
     async def _work(self) -> None:
         while True:
-            if not self.backlog.waiting_bytes:
-                self._sink.idle()
             batch = await self.backlog.get()
             if batch is None:
                 return
@@ -99,30 +95,32 @@ class Collector:
 
     async def _write(self, batch: Batch) -> None:
         for entry in batch.entries:
-            exchange = read_entry(
-                entry,
-                batch.origin,
-                body_bytes=self._options.body_bytes,
-                service=self._options.service,
-                emitter=self._options.emitter,
-            )
-            if isinstance(exchange, Skip):
-                self.counts.skip(exchange.reason)
-            elif not self._keeps(exchange):
-                self.counts.sampled_out += 1
-            else:
-                await self._put(exchange)
+            try:
+                record = self._record(entry, batch.origin)
+            except Exception as error:  # noqa: BLE001 - one hostile exchange must not cost the others
+                self.counts.skip("fault")
+                _LOG.debug("an entry could not be made a record", exc_info=error)
+                continue
+            while record is not None and not self.sink.put(record):  # noqa: ASYNC110 - a thread makes the room
+                await asyncio.sleep(PAUSE)
+
+    def _record(self, entry: Entry, origin: Origin) -> Record | None:
+        """Make the record of one entry; None where it is to have none, which is counted."""
+        options = self._options
+        exchange = read_entry(
+            entry, origin, body_bytes=options.body_bytes, service=options.service, emitter=options.emitter
+        )
+        if isinstance(exchange, Skip):
+            self.counts.skip(exchange.reason)
+            return None
+        if not self._keeps(exchange):
+            self.counts.sampled_out += 1
+            return None
+        record = self._writer.encode(exchange)
+        if record is None:
+            self.counts.skip("too_large")
+        return record
 
     def _keeps(self, exchange: Exchange) -> bool:
-        endpoint = self._encode.name(exchange) if self._sampler.needs_endpoint else ""
+        endpoint = self._writer.endpoint(exchange) if self._sampler.needs_endpoint else ""
         return self._sampler.keeps(exchange.request_id, endpoint, time.time_ns() // 1_000)
-
-    async def _put(self, exchange: Exchange) -> None:
-        value = self._encode.encode(exchange)
-        if value is None:
-            self.counts.skip("too_large")
-            return
-        key = exchange.request_id.encode()
-        while not self._sink.put(key, value):
-            await asyncio.sleep(PAUSE)
-        self.counts.written += 1

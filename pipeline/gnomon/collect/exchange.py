@@ -80,7 +80,9 @@ def read_log_name(name: bytes) -> Origin:
     return Origin(cast("Role", role), target) if role in _ROLES else Origin()
 
 
-def read_entry(entry: Entry, origin: Origin, *, body_bytes: int, service: str = "", emitter: str = "") -> Exchange | Skip:
+def read_entry(
+    entry: Entry, origin: Origin, *, body_bytes: int, service: str = "", emitter: str = ""
+) -> Exchange | Skip:
     """Make the exchange of one entry.
 
     Args:
@@ -196,10 +198,12 @@ def _body(handed: dict[bytes, Message], side: bytes, most: int, *, recorded: boo
         data = data[:most]
     try:
         # What a cut leaves of a last character goes
-        text, used = utf_8_decode(data, "strict", not truncated)
+        text, _ = utf_8_decode(data, "strict", not truncated)
     except UnicodeDecodeError:
         whole = len(data) == size
-        return Body(value.string_value.decode() if whole else b64encode(data).decode(), "base64", size, digest, truncated)
+        return Body(
+            value.string_value.decode() if whole else b64encode(data).decode(), "base64", size, digest, truncated
+        )
     return Body(text, "text", size, digest, truncated)
 
 

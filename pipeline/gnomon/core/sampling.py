@@ -42,7 +42,13 @@ class Sampler:
     """
 
     def __init__(
-        self, share: float, floor: int = 0, period_us: int = 60_000_000, *, memory: int = 200_000, endpoints: int = 5_000
+        self,
+        share: float,
+        floor: int = 0,
+        period_us: int = 60_000_000,
+        *,
+        memory: int = 200_000,
+        endpoints: int = 5_000,
     ) -> None:
         self.share = share
         self.floor = floor
