@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _transport(out: Path | None, settings: Settings) -> Transport:
     if str(out) == "-":
         from gnomon.collect.sinks import StreamTransport
 
-        return StreamTransport(click.get_binary_stream("stdout"))
+        return StreamTransport(sys.stdout.buffer)
     from gnomon.emit.transport import FileTransport
 
     if out.suffix in {".gz", ".zst"}:
