@@ -212,6 +212,8 @@ def _outcome(entry: Entry, has_response: bool) -> tuple[bool, TransportError | N
     common = entry.common_properties
     flags = common.response_flags
     details = entry.response.response_code_details
+    if details == _VIA_UPSTREAM and not flags.ByteSize():
+        return True, None
     if any(getattr(flags, flag) for flag in _CALLER_LEFT):
         if has_response and entry.response.response_code.value:
             return False, None
