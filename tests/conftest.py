@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib.util import find_spec
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import pytest

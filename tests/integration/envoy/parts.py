@@ -117,7 +117,7 @@ def envoy(directory: Path, ports: Mapping[int, int], changes: Mapping[str, str] 
 
 def _ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -25,7 +25,7 @@ MINE = "11111111-2222-4333-8444-555555555555"
 
 
 def test_a_stranger_plays_no_role_and_hides_nothing(system: System) -> None:
-    """Tags, roles and ids of callers that are not allow-listed are gone before anybody sees them; other baggage stays."""
+    """Tags, roles and ids of callers that are not allow-listed are gone; other baggage stays."""
     ask(system.port, "GET", "/stranger", headers={**TAGS, "x-request-id": MINE}, source=STRANGER)
     for role, record in system.collector.wait("/stranger").items():
         assert record["request_id"] != MINE
