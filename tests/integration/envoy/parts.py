@@ -124,10 +124,13 @@ def _ready(port: int) -> bool:
 
 
 class CollectorProcess:
-    """`gnomon collect --out FILE`, and the records it has written."""
+    """`gnomon collect --out FILE`, and the records it has written; with `out` False onto Kafka."""
 
-    def __init__(self, directory: Path, port: int, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, port: int, *, out: bool = True, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.file = directory / "records.ndjson"
+        self._out = ["--out", str(self.file)] if out else []
         self.log = directory / "collector.log"
         self._port = port
         self._environment = environment or {}
@@ -135,7 +138,7 @@ class CollectorProcess:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        command = [str(Path(sys.executable).with_name("gnomon")), "collect", "--out", str(self.file)]
+        command = [str(Path(sys.executable).with_name("gnomon")), "collect", *self._out]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GNOMON_")},
             "GNOMON_COLLECT_BIND": f"127.0.0.1:{self._port}",
@@ -161,6 +164,12 @@ class CollectorProcess:
         assert self._process is not None
         self._process.send_signal(number)
         return self._process.wait(SECONDS)
+
+    def kill(self) -> None:
+        """End it if it is still there."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(SECONDS)
 
     def records(self) -> list[dict[str, Any]]:
         """All records written so far."""
