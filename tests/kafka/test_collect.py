@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from confluent_kafka import Consumer
-from tests.integration.envoy.parts import CollectorProcess, free_ports, wait_for
+from tests.integration.envoy.parts import CollectorProcess, ask, free_ports, wait_for
 from tests.kafka.brokers import Broker, KafkaProcess
 from tests.kafka.fixtures import Topics
 from tests.unit.collect.entries import encoded, head, message
@@ -151,8 +155,8 @@ def test_what_has_no_room_is_shed_and_counted(
     """With the broker gone the collector takes no more than its bound, and says what it did not keep."""
     topic = process_topics.make("exchanges")
     settings = {"GNOMON_COLLECT_QUEUE_BYTES": "1MiB", "GNOMON_COLLECT_DRAIN": "1s"}
-    kafka_process.stop()
     with collecting(tmp_path, kafka_process.bootstrap, topic, **settings) as (collector, port):
+        kafka_process.stop()
         feed = Feed(port, "live")
         for number in range(100):
             feed.send([f"r-{number}-{n}" for n in range(100)], "x" * 1000)
@@ -163,3 +167,34 @@ def test_what_has_no_room_is_shed_and_counted(
     assert counts["exchanges"] == 10_000
     assert counts["shed"] + counts["lost"] == 10_000
     assert 200 < counts["lost"] < 4_000
+
+
+def test_without_a_broker_it_does_not_start(tmp_path: Any) -> None:
+    """A dependency that cannot be reached is exit code 4, and a sentence that names it."""
+    (nobody,) = free_ports(1)
+    environment = {**os.environ, "GNOMON_KAFKA": f"127.0.0.1:{nobody}"}
+    gnomon = Path(sys.executable).with_name("gnomon")
+    ended = subprocess.run(
+        [gnomon, "collect"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, f"127.0.0.1:{nobody}" in ended.stderr) == (4, True)
+
+
+def test_health_and_metrics_tell_what_becomes_of_entries(
+    kafka_process: KafkaProcess, process_topics: Topics, tmp_path: Any
+) -> None:
+    """Ready while records are written, not while the broker is away; every count is a metric."""
+    topic = process_topics.make("exchanges")
+    (operations,) = free_ports(1)
+    settings = {"GNOMON_OPERATIONS_BIND": f"127.0.0.1:{operations}", "GNOMON_COLLECT_DRAIN": "1s"}
+    with collecting(tmp_path, kafka_process.bootstrap, topic, **settings) as (_, port):
+        feed = Feed(port, "live")
+        feed.send(["one", "two"])
+        wait_for(lambda: b'entries_total{fate="written"} 2.0' in ask(operations, "GET", "/metrics").body, "metrics")
+        assert b"gnomon_collect_received_total 2.0" in ask(operations, "GET", "/metrics").body
+        assert ask(operations, "GET", "/readyz").status == 200
+        kafka_process.stop()
+        feed.send(["three"])
+        wait_for(lambda: ask(operations, "GET", "/readyz").status == 503, "the word that it is not ready", 60)
+        assert ask(operations, "GET", "/healthz").status == 200
+        feed.close()

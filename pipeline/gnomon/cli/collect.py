@@ -41,7 +41,7 @@ def collect(
     """
     import msgspec
 
-    from gnomon.collect import make_collector
+    from gnomon.collect.setup import make_collector
 
     loaded = load(context, config)
     settings = loaded.settings
@@ -58,8 +58,12 @@ def collect(
 
 def _transport(out: Path | None, settings: Settings) -> Transport:
     if out is None:
-        from gnomon.emit.kafka import KafkaTransport
+        import asyncio
 
+        from gnomon.emit.kafka import KafkaTransport
+        from gnomon.kafka import check_connection
+
+        asyncio.run(check_connection(settings.kafka))
         return KafkaTransport(settings.kafka)
     if str(out) == "-":
         from gnomon.collect.sinks import StreamTransport
@@ -79,13 +83,21 @@ def _transport(out: Path | None, settings: Settings) -> Transport:
 def _run(collector: Collector, settings: Settings) -> None:
     """Collect until SIGTERM or Ctrl-C."""
     import asyncio
+    import gc
     import signal
+
+    from gnomon.collect.setup import run_collector
+    from gnomon.operations import configure_logging
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await collector.run(stop, settings.collect.drain.total_seconds())
+        await run_collector(collector, settings, stop)
 
+    configure_logging(settings)
+    # What entries leave behind is freed by its reference counts; looking for cycles often is time for nothing
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     asyncio.run(run())
     click.echo(f"gnomon: {collector.counts}", err=True)

@@ -23,6 +23,7 @@ from gnomon.core.sampling import Sampler
 from gnomon.emit.record import Record, RecordWriter
 from gnomon.emit.transport import Transport
 from gnomon.model import Exchange
+from gnomon.operations import Readiness
 
 __all__ = ["Collector", "CollectorOptions"]
 
@@ -55,7 +56,8 @@ class Collector:
         self.counts = Counts()
         self.backlog = Backlog(options.queue_bytes)
         self.server = AccessLogServer(options.bind, self.backlog, self.counts)
-        self.sink = Sink(transport, options.queue_bytes, self.counts)
+        self.readiness = Readiness(["envoy", "records"])
+        self.sink = Sink(transport, options.queue_bytes, self.counts, self._tell)
         self._options = options
         self._sampler = sampler
         self._writer = writer
@@ -68,11 +70,14 @@ class Collector:
             OSError: Whoever read the records has gone.
         """
         await self.server.start()
+        self.readiness.ready("envoy")
+        self.readiness.ready("records")
         work = asyncio.create_task(self._work())
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
             until = asyncio.get_running_loop().time() + drain
+            self.readiness.not_ready("envoy", "the collector is stopping")
             await self.server.stop()
             self.backlog.close()
             await asyncio.wait({work}, timeout=max(0.0, until - asyncio.get_running_loop().time()))
@@ -83,6 +88,12 @@ class Collector:
         if work.done() and not work.cancelled():
             work.result()
         self.counts.lost += self.counts.under_way
+
+    def _tell(self, problem: str) -> None:
+        if problem:
+            self.readiness.not_ready("records", problem)
+        else:
+            self.readiness.ready("records")
 
     async def _work(self) -> None:
         while True:

@@ -1,7 +1,8 @@
-"""A collector from the settings."""
+"""A collector from the settings, and what runs it with its health and metrics."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from importlib import metadata
 
@@ -12,8 +13,9 @@ from gnomon.core.rules import RuleSet
 from gnomon.core.sampling import Sampler
 from gnomon.emit.record import RecordWriter
 from gnomon.emit.transport import Transport
+from gnomon.operations import OperationsServer, ProcessMetrics
 
-__all__ = ["make_collector"]
+__all__ = ["make_collector", "run_collector"]
 
 
 def make_collector(settings: Settings, rules: RuleSet, transport: Transport) -> Collector:
@@ -38,3 +40,25 @@ def make_collector(settings: Settings, rules: RuleSet, transport: Transport) -> 
     )
     writer = RecordWriter(redactor, rules, collect.record_bytes)
     return Collector(options, Sampler(collect.sample, collect.floor), writer, transport)
+
+
+async def run_collector(collector: Collector, settings: Settings, stop: asyncio.Event) -> None:
+    """Run a collector, and the endpoint that tells how it is, until `stop` is set.
+
+    Raises:
+        DependencyError: An address that was chosen is taken.
+        ConfigError: An address is not this machine's.
+        OSError: Whoever read the records has gone.
+    """
+    metrics = ProcessMetrics("collect", collector.readiness)
+    counts = collector.counts
+    metrics.observe("gnomon_collect_received_total", lambda: {(): counts.received})
+    metrics.observe(
+        "gnomon_collect_entries_total",
+        lambda: {(name,): getattr(counts, name) for name in ("written", "shed", "sampled_out", "lost")},
+    )
+    metrics.observe("gnomon_collect_skipped_total", lambda: {(reason,): n for reason, n in counts.skipped.items()})
+    metrics.observe("gnomon_collect_unreadable_total", lambda: {(): counts.undecodable})
+    metrics.observe("gnomon_collect_waiting_bytes", lambda: {(): collector.backlog.waiting_bytes})
+    async with OperationsServer(settings.operations, collector.readiness, metrics):
+        await collector.run(stop, settings.collect.drain.total_seconds())

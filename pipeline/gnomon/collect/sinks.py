@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, Final
 
 from gnomon.collect.counts import Counts
@@ -56,16 +56,17 @@ class Sink:
         transport: Where they go.
         max_bytes: How many bytes may wait or be under way.
         counts: Where it counts what was written and what was not.
+        tell: Hears why nothing is written at present, "" when it is again; from the writing thread.
     """
 
-    def __init__(self, transport: Transport, max_bytes: int, counts: Counts) -> None:
+    def __init__(self, transport: Transport, max_bytes: int, counts: Counts, tell: Callable[[str], None]) -> None:
         self._transport = transport
         self._counts = counts
+        self._tell = tell
         self._handoff: Handoff[Record] = Handoff(_MOST_WAITING, max_bytes)
         self._thread = threading.Thread(target=self._run, name="gnomon-emit", daemon=True)
         self._deadline = float("inf")
-        self.problem = ""
-        """Why nothing is written at present, "" where all is well."""
+        self._problem = ""
         self.failure: OSError | None = None
         """Set when nothing can be written any more."""
         self._thread.start()
@@ -124,8 +125,10 @@ class Sink:
         return smaller
 
     def _say(self, problem: str) -> None:
-        if problem and not self.problem:
+        if problem != self._problem:
+            self._tell(problem)
+        if problem and not self._problem:
             _LOG.warning("records are not written: %s; they wait while there is room, then entries are shed", problem)
-        elif self.problem and not problem:
+        elif self._problem and not problem:
             _LOG.warning("records are written again; %d entries were shed so far", self._counts.shed)
-        self.problem = problem
+        self._problem = problem
