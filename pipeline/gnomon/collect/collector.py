@@ -133,5 +133,7 @@ class Collector:
         return record
 
     def _keeps(self, exchange: Exchange) -> bool:
+        if self._sampler.share >= 1:
+            return True
         endpoint = self._writer.endpoint(exchange) if self._sampler.needs_endpoint else ""
         return self._sampler.keeps(exchange.request_id, endpoint, time.time_ns() // 1_000)

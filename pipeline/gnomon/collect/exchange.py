@@ -27,7 +27,6 @@ MAX_ID: Final = 256
 
 _ROLES: Final = frozenset({"live", "shadow", "control"})
 _METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
-_PSEUDO: Final = frozenset({":method", ":path", ":authority", ":scheme", ":protocol", ":status"})
 _CALLER_LEFT: Final = ("downstream_connection_termination", "downstream_remote_reset")
 # In this order: the more telling first. Envoy's documentation names the flags under `response_flags`.
 _KINDS: Final[tuple[tuple[str, ErrorKind], ...]] = (
@@ -167,14 +166,13 @@ def _head(block: Message | None, logged: Iterable[Message]) -> _Head:
     if block is None:
         return _Head([(_text(header.key), _text(header.value)) for header in logged])
     lines = _text(_decoded(block.string_value)).split("\n")
-    headers: list[Header] = list(zip(lines[::2], lines[1::2], strict=False))
-    pseudo = {}
-    while headers and headers[0][0] in _PSEUDO:
-        name, value = headers.pop(0)
-        pseudo[name] = value
-    if any(name in _PSEUDO for name, _ in headers):
-        pseudo.update({name: value for name, value in headers if name in _PSEUDO})
-        headers = [header for header in headers if header[0] not in _PSEUDO]
+    headers: list[Header] = []
+    pseudo: dict[str, str] = {}
+    for name, value in zip(lines[::2], lines[1::2], strict=False):
+        if name.startswith(":"):
+            pseudo[name] = value
+        else:
+            headers.append((name, value))
     return _Head(headers, pseudo)
 
 
