@@ -97,8 +97,10 @@ def configuration(ports: Mapping[int, int], changes: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def envoy(directory: Path, ports: Mapping[int, int], changes: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Run Envoy; gives the port that callers use. Each run has ports of its own for its listeners."""
+def envoy(
+    directory: Path, ports: Mapping[int, int], changes: Mapping[str, str] | None = None, *, cpu: int | None = None
+) -> Iterator[int]:
+    """Run Envoy, on this CPU alone, with ports of its own for its listeners; gives the port that callers use."""
     binary = find_envoy()
     assert binary is not None
     mine = dict(zip((LIVE, SHADOW_HOP, CONTROL_HOP, ADMIN), free_ports(4), strict=True))
@@ -108,6 +110,8 @@ def envoy(directory: Path, ports: Mapping[int, int], changes: Mapping[str, str] 
     command = [str(binary), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "-l", "warn"]
     with log, subprocess.Popen(command, cwd=DEPLOY, stdout=log, stderr=log) as process:
         try:
+            if cpu is not None:
+                os.sched_setaffinity(process.pid, {cpu})
             wait_for(lambda: process.poll() is not None or _ready(mine[ADMIN]), "Envoy's start")
             assert process.poll() is None, (directory / "envoy.log").read_text()
             yield mine[LIVE]
