@@ -1,7 +1,7 @@
 """What callers feel of mirroring and collecting: latencies through a real Envoy, under an open-loop load.
 
 Requests are due at a fixed rate, 40 % of what one thread of Envoy carries here while it mirrors to two targets and
-reports to the collector, and a latency counts from the time a request was due: a stall is felt by all whom it makes wait
+reports to the collector, and a latency counts from the time a request was due: a stall is felt by all whom it delays
 (as wrk2 measures; Gil Tene, "How not to measure latency"). Envoy has a CPU of its own where there are two. Each case is
 SECONDS long. It prints figures and fails on none.
 """

@@ -65,12 +65,21 @@ class Feed:
             self._more.notify()
 
     def close(self) -> None:
-        """End the stream."""
+        """End the stream, and wait until the collector has read it."""
+        self._end()
+        self._answer.result(20)
+        self._channel.close()
+
+    def drop(self) -> None:
+        """End the stream, whether anybody reads it or not."""
+        self._end()
+        self._answer.cancel()
+        self._channel.close()
+
+    def _end(self) -> None:
         with self._more:
             self._closed = True
             self._more.notify()
-        self._answer.result(20)
-        self._channel.close()
 
 
 @contextmanager

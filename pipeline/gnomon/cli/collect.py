@@ -21,13 +21,10 @@ __all__ = ["collect"]
 
 @click.command()
 @click.option("--out", metavar="FILE", type=FILE, help="Append NDJSON to this file in place of Kafka; - for stdout.")
-@click.option("--bind", metavar="HOST:PORT", help="Address to listen on for Envoy. [default: collect.bind]")
 @rules_option
 @config_option
 @click.pass_context
-def collect(
-    context: click.Context, out: Path | None, bind: str | None, rules: Path | None, config: Path | None
-) -> None:
+def collect(context: click.Context, out: Path | None, rules: Path | None, config: Path | None) -> None:
     """Collect exchanges from Envoy's gRPC access log.
 
     deploy/envoy holds the configuration that mirrors requests and reports both sides. Records go to the topic
@@ -39,14 +36,10 @@ def collect(
       $ gnomon collect --out capture.ndjson
       $ gnomon collect --out - | jq .request.path
     """
-    import msgspec
-
     from gnomon.collect.setup import make_collector
 
     loaded = load(context, config)
     settings = loaded.settings
-    if bind is not None:
-        settings = msgspec.structs.replace(settings, collect=msgspec.structs.replace(settings.collect, bind=bind))
     if settings.redact.enabled and settings.redact.read_key() is None:
         click.echo(
             "gnomon: warning: no redaction key is set, so hashes hold only within this run; "
