@@ -16,6 +16,7 @@ COMPLETION_VARIABLE: Final = "_GNOMON_COMPLETE"
 
 _COMMANDS: Final = {
     "catalog": "gnomon.cli.store:catalog",
+    "collect": "gnomon.cli.collect:collect",
     "compact": "gnomon.cli.store:compact",
     "compare": "gnomon.cli.compare:compare",
     "completion": "gnomon.cli.completion:completion",
