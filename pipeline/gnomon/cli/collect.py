@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gnomon.cli.options import FILE, check_writable, config_option, load, read_rules, rules_option
+from gnomon.cli.options import FILE, check_writable, config_option, load, read_rules, rules_option, warn_of_random_key
 from gnomon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,12 +40,7 @@ def collect(context: click.Context, out: Path | None, rules: Path | None, config
 
     loaded = load(context, config)
     settings = loaded.settings
-    if settings.redact.enabled and settings.redact.read_key() is None:
-        click.echo(
-            "gnomon: warning: no redaction key is set, so hashes hold only within this run; "
-            "set GNOMON_REDACT_KEY to the same value wherever exchanges to be compared are recorded",
-            err=True,
-        )
+    warn_of_random_key(settings)
     _run(make_collector(settings, read_rules(rules, loaded), _transport(out, settings)), settings)
 
 
