@@ -82,11 +82,11 @@ class LogWriter:
         self._series = Series(layout, "worker", f"{topic}-{partition}", clock)
         self._recall = Recall(layout, self._series.footer.series)
         self._seen = Seen(self._horizon_us)
-        self._requests = Seen(self._horizon_us)
+        self._slots: set[tuple[str, str]] = set()
         self._untargeted = False
         for request_id, target, role, started_us, missing in self._recall.landed(self._horizon_us):
             self._seen.add(seen_key(request_id, target, role), started_us, missing=missing)
-            self._requests.add(seen_key(request_id, "", ""), started_us, missing=False)
+            self._slots.add((target, role))
             self._untargeted |= missing and not target
         start = self.position.offset if self.position else 0
         self._rejects = set(self._recall.rejects(start))
@@ -107,7 +107,7 @@ class LogWriter:
 
     def landed(self, request_id: str, started_us: int) -> bool:
         """Whether any comparison of this request has landed within the horizon; from memory."""
-        return self._requests.get(seen_key(request_id, "", ""), started_us) is not None
+        return any(self.knows(request_id, target, role, started_us) for target, role in self._slots)
 
     def find(self, request_ids: Iterable[str], since: datetime) -> list[Comparison]:
         """The landed comparisons of these requests, as views show them, started at or after `since`.
@@ -196,7 +196,7 @@ class LogWriter:
     def _remember(self, fresh: Sequence[_Fresh], rejects: Sequence[Reject], position: Position) -> None:
         for key, started_us, comparison, _ in fresh:
             self._seen.add(key, started_us, missing=comparison.outcome in MISSING)
-            self._requests.add(seen_key(comparison.request_id, "", ""), started_us, missing=False)
+            self._slots.add((comparison.target, comparison.role))
         # Nothing below the position is read again.
         self._rejects.update(_place(row) for row in rejects if row.place.offset is not None)
         self._rejects = {place for place in self._rejects if place[2] >= position.offset}
