@@ -110,7 +110,10 @@ def test_a_whole_record_is_decoded() -> None:
         (record(duration_us="3"), "`duration_us` is a string, expected an integer or null"),
         (record(expect="shadow"), "`expect` is a string, expected an array or null"),
         (record(expect=["foo"]), "`expect[0]` is 'foo', expected shadow, shadow:TARGET or control"),
-        (record(expect=["control", "controls"]), "`expect[1]` is 'controls', expected shadow, shadow:TARGET or control"),
+        (
+            record(expect=["control", "controls"]),
+            "`expect[1]` is 'controls', expected shadow, shadow:TARGET or control",
+        ),
         (record(without="request"), "`request` is missing"),
         (record(request={"path": "/"}), "`request.method` is missing"),
         (record(response={"status": 1000}), "`response.status` is 1000, expected 999 or less"),
