@@ -7,7 +7,8 @@
 
 One tuple gives two records: the source's exchange is live, the target's is shadow. The replayer tries again when the
 target fails; the last attempt is the shadow's. The request id is `x-request-id` of the source request, else the trace
-id of its `traceparent` (with a suffix from the second tuple of a trace on), else `connectionId`, which is unique. Tuples have no time: the response's `date` header serves, without one it is 1970.
+id of its `traceparent` (with a suffix from the second tuple of a trace on), else `connectionId`, which is unique.
+Tuples have no time: the response's `date` header serves, without one it is 1970.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ that holds a usable value wins:
 | request id | `x-request-id`; trace id of `traceparent`                                       |
 | synthetic  | `x-synthetic: <why>`; `baggage: synthetic=<why>`                                |
 | flags      | `x-feature-flags: new-cart=on, theme=b`; `baggage: flag.<name>=<value>`, by name |
-| as of      | `x-as-of: 2027-07-12T00:00:00Z`; `baggage: as_of=`                              |
+| as of      | `x-as-of: 2027-07-12T00:00:00Z`; `baggage: as-of=`                              |
 | role       | `x-gnomon-role`                                                                 |
 
 What callers send is hostile text: a tag that makes no sense is as good as none, it never spoils the record.
@@ -113,7 +113,7 @@ def read_tags(headers: Iterable[Header]) -> Tags:
         flags=flags,
         as_of=_first(
             value
-            for value in [*seen.get("x-as-of", ()), *(value for name, value in baggage if name == "as_of")]
+            for value in [*seen.get("x-as-of", ()), *(value for name, value in baggage if name == "as-of")]
             if _is_instant(value.strip())
         ),
         role=_role(seen.get("x-gnomon-role", ())),
