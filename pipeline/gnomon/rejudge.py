@@ -7,11 +7,13 @@ Three kinds of evidence, from the best down:
 - the outcome alone (`match`, errors, missing sides): it stays, unless the old rules may have hidden something that
   the new ones would show.
 
-What cannot be judged again keeps its row, with the old rules' version, and is counted by the reason.
+What cannot be judged again keeps its row, with the old rules' version, and is counted by the reason. What the new
+rules hide is hidden in all that is stored, whether it can be judged again or not.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +42,8 @@ __all__ = ["RejudgeSummary", "rejudge"]
 Judged = tuple[Comparison, list[Difference]]
 Obstacle = Literal["hidden", "evidence_gone"]
 
+_DROPPED: Final = re.compile(r"\bredacted\b(?!:hmac-sha256:)")
+"""What a rule dropped looks alike on both sides, whatever it was."""
 _DECIDED_WITHOUT_BODIES: Final = ("live_error", "shadow_error", "shadow_missing", "live_missing")
 
 
@@ -89,6 +93,9 @@ def rejudge(
                         for new, differences in reviewer.judge(request, tally):
                             if not dry_run:
                                 stage.add(new, differences)
+                        if not dry_run:
+                            for exchange, endpoint in reviewer.evidence(request):
+                                stage.add_exchange(exchange, endpoint, request.comparisons[0][0].started_at)
             if not dry_run:
                 stage.add_rules(rules.version, rules.text, started_at)
                 now = datetime.now(UTC)
@@ -162,6 +169,7 @@ class _Reviewer:
                 if isinstance(reviewed, str):
                     tally.obstacles[reviewed] += 1
                     tally.count(old, old)
+                    yield old, self._engine.redacted_differences(old, differences)
                     continue
                 judged = reviewed
             else:
@@ -170,8 +178,20 @@ class _Reviewer:
             tally.count(old, judged[0])
             yield judged
 
+    def evidence(self, request: JudgedRequest) -> Iterator[tuple[Exchange, str]]:
+        """Give the exchanges of a judged request that are to be stored otherwise now, with its endpoint's name."""
+        old = request.comparisons[0][0]
+        before = self._rules_of(old.rules)
+        endpoint = old.endpoint if before is None else self._engine.renamed(old, before)
+        for exchange in request.exchanges:
+            redacted = self._engine.redacted(exchange, endpoint)
+            if redacted != exchange or endpoint != old.endpoint:
+                yield redacted, endpoint
+
     def _anew(self, exchanges: list[Exchange]) -> Iterator[Judged]:
         """Compare stored exchanges; only sides that were stored are known."""
+        if any(_DROPPED.search(_text(exchange)) for exchange in exchanges):
+            return
         members = [Member(exchange) for exchange in exchanges]
         live = next((m for m in members if m.exchange.role == "live"), None)
         if live is None:
@@ -199,7 +219,7 @@ class _Reviewer:
             return msgspec.structs.replace(old, rules=version), []
         if len(differences) < old.differences or not same_alignment(mine, theirs):
             return "evidence_gone"
-        kept = review_differences(differences, theirs)
+        kept = self._engine.redacted_differences(old, review_differences(differences, theirs))
         unread = "as before" if old.outcome == "incomparable" else None
         return self._engine.rebuilt(old, kept, outcome_of(Findings(kept, unread), kept)), kept
 
@@ -208,6 +228,11 @@ class _Reviewer:
             text = self._store.rules(version)
             self._old[version] = None if text is None else parse_rules(text, f"rules {version}")
         return self._old[version]
+
+
+def _text(exchange: Exchange) -> str:
+    """Give all text of a stored exchange that may hold a mark."""
+    return msgspec.json.encode((exchange.request, exchange.response)).decode()
 
 
 def _placed(new: Comparison, old: Comparison) -> Comparison:

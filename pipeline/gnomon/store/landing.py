@@ -114,7 +114,8 @@ class MergeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a stage is merged.
 
     Rows of one request, target and role closer in time than `horizon` are one row. `keep_evidence` leaves stored
-    exchanges of replaced comparisons alone: the answers are the same, only judged again. `marks_differ`: equal secrets
+    exchanges of replaced comparisons alone, but for those that are staged: the answers are the same, only judged again
+    and redacted by other rules. `marks_differ`: equal secrets
     have unequal marks in other runs, so that marks tell nothing.
     """
 

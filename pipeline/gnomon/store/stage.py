@@ -38,7 +38,7 @@ class StagedRun:
         target: The database to land in; it need not be there yet.
         work_dir: A directory on the same file system (see `work_directory`).
         run: What the column `run` says; None to land comparisons that were judged again: each keeps the run
-            it had, and the exchanges stored for it stay.
+            it had, and the exchanges stored for it stay, but for those that are staged too.
         memory_limit: What DuckDB may hold in memory, as `128MB`; beyond it spills to `work_dir`, and what cannot
             spill (tens of millions of rows in one question) takes more rather than fail.
         horizon: Rows of one request, target and role closer than this in time are one row.
