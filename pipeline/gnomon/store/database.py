@@ -39,6 +39,10 @@ STORAGE_VERSION = "v1.5.0"
 READ_MEMORY = "512MB"
 
 
+_NOT_A_DATABASE = ("not a valid DuckDB database", "Is a directory", "Cannot launch in-memory database")
+"""How DuckDB says so; the last one of data files, which it would rather read than open."""
+
+
 @cache
 def script(name: str) -> str:
     """The text of one of the package's `.sql` files."""
@@ -69,7 +73,7 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         holder = re.search(r"\(PID (\d+)\)", text)
         by = f"process {holder[1]}" if holder else "another connection"
         return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
-    if "not a valid DuckDB database" in text or "Is a directory" in text:
+    if any(sign in text for sign in _NOT_A_DATABASE):
         return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
     if "version number" in text:
         return InputError(f"{path} was written by another version of DuckDB: {said}", "upgrade duckdb to read it")
@@ -153,9 +157,10 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None
         InputError: It is not a database, not Gnomon's, or of a newer version.
     """
     quoted = str(path.resolve()).replace("'", "''")
-    options = "" if path.exists() else f" (STORAGE_VERSION '{STORAGE_VERSION}')"
+    # Without the type a JSON, CSV or Parquet file is attached as a view of itself, in memory
+    options = "TYPE duckdb" if path.exists() else f"TYPE duckdb, STORAGE_VERSION '{STORAGE_VERSION}'"
     with translated(path):
-        connection.execute(f"ATTACH '{quoted}' AS {name}{options}")
+        connection.execute(f"ATTACH '{quoted}' AS {name} ({options})")
         if _tables(connection, name):
             check_version(connection, name, path)
         else:
