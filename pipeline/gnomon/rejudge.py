@@ -98,6 +98,7 @@ def rejudge(
                                 stage.add_exchange(exchange, endpoint, request.comparisons[0][0].started_at)
             if not dry_run:
                 stage.add_rules(rules.version, rules.text, started_at)
+                stage.bound_patterns(settings.limits.patterns)
                 now = datetime.now(UTC)
                 run = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
                 stage.land(

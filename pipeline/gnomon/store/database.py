@@ -20,6 +20,7 @@ from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
 __all__ = [
     "STORE_VERSION",
     "attach",
+    "bound_patterns",
     "check_version",
     "connect_read_only",
     "create_schema",
@@ -179,6 +180,11 @@ def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         connection.execute("COMMIT")
     finally:
         connection.execute(f'USE "{before}"')
+
+
+def bound_patterns(connection: duckdb.DuckDBPyConnection, name: str, patterns: int) -> None:
+    """Set how many patterns of an endpoint keep their name in the views of the attached database `name`."""
+    connection.execute(f"CREATE OR REPLACE MACRO {name}.pattern_bound() AS {patterns:d}")
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

@@ -27,6 +27,9 @@ CREATE MACRO rate_hi(diverged, control_only, n, has_control) AS
 CREATE MACRO net_rate(diverged, control_only, n) AS
     CASE WHEN n > 0 THEN greatest(diverged - control_only, 0) / n END;
 
+-- How many patterns keep their name; a run sets it to what its settings say.
+CREATE MACRO pattern_bound() AS 1000;
+
 CREATE MACRO diverges(outcome) AS outcome IN ('diff', 'live_error', 'shadow_error', 'shadow_missing');
 
 -- Whether two answers were there to be compared.
@@ -159,14 +162,14 @@ CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') A
         FROM shown AS s
         GROUP BY s.field
     ),
-    -- Patterns are bounded for each endpoint and target: the 1,000 most frequent keep their name.
+    -- Patterns are bounded for each endpoint and target: the most frequent keep their name.
     named AS MATERIALIZED (
         SELECT
             f.service, f.endpoint, f.target, f.pattern,
             CASE WHEN row_number() OVER (
                 PARTITION BY f.service, f.endpoint, f.target
                 ORDER BY sum(c.requests + c.noise_requests) DESC, f.pattern
-            ) <= 1000 THEN f.pattern ELSE '(other)' END AS shown_as
+            ) <= pattern_bound() THEN f.pattern ELSE '(other)' END AS shown_as
         FROM fields AS f
         JOIN counted AS c ON c.field = f.field
         WHERE f.role = 'shadow'
