@@ -216,12 +216,12 @@ class _Reviewer:
         old = msgspec.structs.replace(old, endpoint=endpoint)
         if old.outcome not in _DECIDED_WITHOUT_BODIES and may_reveal(mine, theirs):
             return "hidden"
-        if not old.differences:
+        unread = "as before" if old.outcome == "incomparable" and not theirs.ignores_body else None
+        if not old.differences and (unread or old.outcome != "incomparable"):
             return msgspec.structs.replace(old, rules=version), []
         if len(differences) < old.differences or not same_alignment(mine, theirs):
             return "evidence_gone"
         kept = self._engine.redacted_differences(old, review_differences(differences, theirs))
-        unread = "as before" if old.outcome == "incomparable" else None
         return self._engine.rebuilt(old, kept, outcome_of(Findings(kept, unread), kept)), kept
 
     def _rules_of(self, version: str) -> RuleSet | None:

@@ -89,3 +89,11 @@ def test_stored_exchanges_follow_their_endpoints_name(tmp_path: Path) -> None:
     judge(db, '[[endpoint]]\ntemplate = "GET /carts/{colour}"\n')
     assert rows(db, "SELECT DISTINCT endpoint FROM exchanges") == [("GET /carts/{colour}",)]
     assert rows(db, "SELECT DISTINCT endpoint FROM comparisons") == [("GET /carts/{colour}",)]
+
+
+def test_what_could_not_be_compared_can_be_ignored(tmp_path: Path) -> None:
+    """Bodies that nobody could read do not matter any more once rules ignore them."""
+    db = land(tmp_path, [*pair("r-1", "{", "["), *pair("r-2", 1, 1)])
+    assert (judge(db, rule("/body/a", "ignore = true")).after.incomparable) == 1
+    after = judge(db, rule("/body/a", "ignore = true") + rule("/body", "ignore = true")).after
+    assert (after.match, after.incomparable) == (2, 0)

@@ -57,7 +57,7 @@ class Side:
 
     def ignores_body(self) -> bool:
         """Whether the rules ignore all of the body."""
-        return self._rules.root.child("body").skip
+        return self._rules.ignores_body
 
     def trailers(self) -> JsonValue:
         """Give the trailers' part of the document."""
