@@ -14,7 +14,7 @@ import msgspec
 
 from gnomon.core.json import BOM, nesting
 from gnomon.core.refusal import explain, shown
-from gnomon.model import Body, Exchange, Place, Reject, Request, Role
+from gnomon.model import Exchange, Place, Reject, Request, Role
 
 __all__ = ["EXCERPT_BYTES", "decode_exchange", "peek_request_id"]
 
@@ -116,9 +116,12 @@ def _decode(data: bytes, role: Role | None) -> Exchange:
         raise _Refused(f"`response` and `error` are both {state}, expected exactly one of them")
     if exchange.as_of is not None and not _is_rfc3339(exchange.as_of):
         raise _Refused(f"`as_of` is {shown(exchange.as_of)}, expected an RFC 3339 time such as 2027-07-12T00:00:00Z")
-    for name, message in (("request", exchange.request), ("response", exchange.response)):
-        if message is not None and message.body is not None and not _is_spelled_right(message.body):
-            raise _Refused(f"`{name}.body.data` is not base64, which its `encoding` says it is")
+    body = exchange.request.body
+    if body is not None and body.encoding != "text" and not _is_base64(body.data):
+        raise _Refused("`request.body.data` is not base64, which its `encoding` says it is")
+    body = None if exchange.response is None else exchange.response.body
+    if body is not None and body.encoding != "text" and not _is_base64(body.data):
+        raise _Refused("`response.body.data` is not base64, which its `encoding` says it is")
     # The struct is frozen for all who get it; nobody has got it yet
     if role is not None:
         msgspec.structs.force_setattr(exchange, "role", role)
@@ -127,12 +130,10 @@ def _decode(data: bytes, role: Role | None) -> Exchange:
     return exchange
 
 
-def _is_spelled_right(body: Body) -> bool:
-    """Tell whether the data are what `encoding` says, without decoding them: base64 by its letters (RFC 4648)."""
-    if body.encoding == "text":
-        return True
-    rest = body.data.encode().translate(None, _BASE64)
-    return len(body.data) % 4 == 0 and (not rest or (rest in _PADDINGS and body.data.endswith(rest.decode())))
+def _is_base64(data: str) -> bool:
+    """Tell base64 (RFC 4648, section 4) by its letters and its length: a fifth of what decoding it would cost."""
+    rest = data.encode().translate(None, _BASE64)
+    return len(data) % 4 == 0 and (not rest or (rest in _PADDINGS and data.endswith(rest.decode())))
 
 
 def _host(request: Request) -> str:
