@@ -2,7 +2,7 @@
 
 Three kinds of evidence, from the best down:
 
-- the stored exchanges: the request is compared anew;
+- the stored exchanges: the request is compared anew, unless redaction took from them what the differences still show;
 - the stored differences: each is looked at under the new rules, as long as these align documents as the old did;
 - the outcome alone (`match`, errors, missing sides): it stays, unless the old rules may have hidden something that
   the new ones would show.
@@ -42,6 +42,8 @@ __all__ = ["RejudgeSummary", "rejudge"]
 Judged = tuple[Comparison, list[Difference]]
 Obstacle = Literal["hidden", "evidence_gone"]
 
+_MARK: Final = re.compile(r"\bredacted\b")
+"""What was redacted lost its type and what was in it; the differences were found before."""
 _DROPPED: Final = re.compile(r"\bredacted\b(?!:hmac-sha256:)")
 """What a rule dropped looks alike on both sides, whatever it was."""
 _DECIDED_WITHOUT_BODIES: Final = ("live_error", "shadow_error", "shadow_missing", "live_missing")
@@ -159,22 +161,26 @@ class _Reviewer:
 
     def judge(self, request: JudgedRequest, tally: _Tally) -> Iterator[Judged]:
         """Give the new rows of one request, and count."""
-        anew = {(new.role, new.target): (new, differences) for new, differences in self._anew(request.exchanges)}
+        answers = msgspec.json.encode([exchange.response for exchange in request.exchanges]).decode()
+        exchanges = [] if _DROPPED.search(answers) else request.exchanges
+        anew = {(new.role, new.target): (new, differences) for new, differences in self._anew(exchanges)}
+        marked = _MARK.search(answers) is not None
         for old, differences in request.comparisons:
             if self._target not in (None, old.target):
                 continue  # a control comes along for what it says of noise
             judged = anew.get((old.role, old.target))
-            if judged is None or (judged[0].outcome == "incomparable" != old.outcome):
-                # not stored, or redaction has taken from the stored body what could be compared
-                reviewed = self._review(old, differences)
-                if isinstance(reviewed, str):
-                    tally.obstacles[reviewed] += 1
-                    tally.count(old, old)
-                    yield old, self._engine.redacted_differences(old, differences)
-                    continue
+            if judged is not None and judged[0].outcome == "incomparable" != old.outcome:
+                judged = None  # redaction has taken from the stored body what could be compared
+            reviewed = self._review(old, differences) if judged is None or marked else None
+            if isinstance(reviewed, tuple):
                 judged = reviewed
-            else:
+            elif judged is not None:
                 judged = (_placed(judged[0], old), judged[1])
+            else:
+                tally.obstacles[reviewed or "evidence_gone"] += 1
+                tally.count(old, old)
+                yield old, self._engine.redacted_differences(old, differences)
+                continue
             tally.judged += 1
             tally.count(old, judged[0])
             yield judged
@@ -191,8 +197,6 @@ class _Reviewer:
 
     def _anew(self, exchanges: list[Exchange]) -> Iterator[Judged]:
         """Compare stored exchanges; only sides that were stored are known."""
-        if any(_DROPPED.search(_text(exchange)) for exchange in exchanges):
-            return
         members = [Member(exchange) for exchange in exchanges]
         live = next((m for m in members if m.exchange.role == "live"), None)
         if live is None:
@@ -229,11 +233,6 @@ class _Reviewer:
             text = self._store.rules(version)
             self._old[version] = None if text is None else parse_rules(text, f"rules {version}")
         return self._old[version]
-
-
-def _text(exchange: Exchange) -> str:
-    """Give all text of a stored exchange that may hold a mark."""
-    return msgspec.json.encode((exchange.request, exchange.response)).decode()
 
 
 def _placed(new: Comparison, old: Comparison) -> Comparison:

@@ -97,3 +97,14 @@ def test_what_could_not_be_compared_can_be_ignored(tmp_path: Path) -> None:
     assert (judge(db, rule("/body/a", "ignore = true")).after.incomparable) == 1
     after = judge(db, rule("/body/a", "ignore = true") + rule("/body", "ignore = true")).after
     assert (after.match, after.incomparable) == (2, 0)
+
+
+def test_what_was_hashed_keeps_its_kind_and_place(tmp_path: Path) -> None:
+    """A hash says neither what type a value had nor what was in it; the differences were found before."""
+    hashing = rule("/body/h", 'redact = "hash"')
+    db = land(tmp_path, [*pair("r-1", {"h": {"a": 1, "b": 2}}, {"h": {"a": "1", "b": 3}})], hashing)
+    sql = "SELECT path, kind, severity, live_value, shadow_value FROM differences ORDER BY path"
+    before = rows(db, sql)
+    assert [row[:2] for row in before] == [("/body/h/a", "type_changed"), ("/body/h/b", "changed")]
+    judge(db, hashing + rule("/body/other", "ignore = true"))
+    assert rows(db, sql) == before
