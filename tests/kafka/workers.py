@@ -64,6 +64,11 @@ class WorkerProcess:
             print(self.log.read_text(errors="replace")[-4000:], file=sys.stderr)  # noqa: T201 - pytest shows it
         self.log.unlink()
 
+    def wait_until_it_reads(self, seconds: float = 60) -> None:
+        """Wait until it has partitions to read, again where it was started again."""
+        seen = self._seen
+        wait_for("the worker reads", lambda: b"is read from" in self.log.read_bytes()[seen:], seconds)
+
     def again(self) -> None:
         """Start it anew, after its end."""
         self.process = self._start()
@@ -88,6 +93,7 @@ class WorkerProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
+            self._seen = log.tell()
             return subprocess.Popen(
                 [sys.executable, "-m", "gnomon", "worker"],
                 env=self._environment,

@@ -204,7 +204,10 @@ class Worker:
             if self.partitions:
                 await asyncio.to_thread(self._log.maintain)
         except GnomonError as error:
-            logger.warning("the store could not be put in order, the next time it is: %s", error)
+            logger.warning("the store could not be put in order, it is tried again: %s", error)
+        except Exception:
+            # Nothing that lands depends on it
+            logger.exception("a bug of ours kept the store from being put in order, it is tried again")
 
     async def revoke(self, tps: Iterable[TP]) -> None:
         """Drop the state of partitions; their next owner reads it again."""
