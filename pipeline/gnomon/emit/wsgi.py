@@ -2,7 +2,7 @@
 
 Every piece of the response goes on as the application gives it, when the server asks for it. What differs for the
 application: a request without an id has an `HTTP_X_REQUEST_ID`. Files that the server could send by itself go through
-Python, for nobody would see them otherwise.
+Python, for nobody would see them otherwise; their length is the application's to tell, as frameworks do.
 """
 
 from __future__ import annotations
