@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from confluent_kafka import Consumer
 from confluent_kafka import Producer as ConfluentProducer
 from tests.integration.emit.asgi_app import ANSWER, Shop
 from tests.integration.emit.servers import with_uvicorn
-from tests.kafka.brokers import Broker, KafkaProcess, free_port, wait_for
+from tests.kafka.brokers import Broker, KafkaProcess, free_port, start_broker, wait_for
 from tests.kafka.fixtures import Topics
 
 from gnomon.config import Kafka, Settings
@@ -119,6 +120,21 @@ def test_many_records_arrive_once_and_compressed(
     assert emitter.flush(60), emitter.stats
     keys = [message.key() for message in consume(kafka.bootstrap, topic, group, 5000)]
     assert len(set(keys)) == 5000
+
+
+def test_a_broker_without_idempotent_producers_gets_records_all_the_same(
+    group: str, emitting: Callable[..., Emitter], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The small broker of the demo is one; the log says what that may cost."""
+    with ExitStack() as stack:
+        broker = start_broker("pypi", stack)
+        topic = Topics(broker.bootstrap).make(partitions=2)
+        emitter = emitting(broker.bootstrap, topic)
+        for number in range(20):
+            put(emitter, f"r-{number}")
+        assert emitter.flush(30), emitter.stats
+        assert "no idempotent producers" in caplog.text
+        assert len({message.key() for message in consume(broker.bootstrap, topic, group, 20)}) == 20
 
 
 @pytest.mark.apache_kafka
