@@ -18,10 +18,13 @@ _COMMANDS: Final = {
     "compare": "gnomon.cli.compare:compare",
     "completion": "gnomon.cli.completion:completion",
     "config": "gnomon.cli.config:config",
+    "produce": "gnomon.cli.produce:produce",
     "query": "gnomon.cli.query:query",
     "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
+    "topics": "gnomon.cli.topics:topics",
+    "worker": "gnomon.cli.worker:worker",
 }
 
 

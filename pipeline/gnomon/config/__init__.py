@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gnomon.config.load import Loaded, find_database, find_rules, load_settings
+from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
 from gnomon.config.settings import (
     Decode,
     Emit,
@@ -12,6 +12,7 @@ from gnomon.config.settings import (
     KafkaSecurity,
     LatencyShift,
     Limits,
+    Log,
     Operations,
     Redact,
     Settings,
@@ -32,6 +33,7 @@ __all__ = [
     "LatencyShift",
     "Limits",
     "Loaded",
+    "Log",
     "Operations",
     "Redact",
     "Settings",
@@ -42,4 +44,5 @@ __all__ = [
     "find_rules",
     "load_settings",
     "render_settings",
+    "secrets_of",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "KafkaSecurity",
     "LatencyShift",
     "Limits",
+    "Log",
     "Operations",
     "Redact",
     "Settings",
@@ -105,6 +106,12 @@ class Kafka(msgspec.Struct, frozen=True):
     ] = "127.0.0.1:9092"
     topic: Annotated[str, about("Topic of the exchanges", env="GNOMON_TOPIC")] = "gnomon.exchanges"
     group: Annotated[str, about("Consumer group of the workers", env="GNOMON_GROUP")] = "gnomon"
+    rejects: Annotated[str, about("Topic that refused records are reported on; empty: none")] = "gnomon.rejects"
+    comparisons: Annotated[str, about("Topic that comparisons are sent to as JSON; empty: none")] = ""
+    alerts: Annotated[str, about("Topic that alerts are sent to as JSON; empty: none")] = "gnomon.alerts"
+    session_timeout: Annotated[
+        timedelta, about("How long a worker may be silent before its partitions go to others")
+    ] = timedelta(seconds=8)
     security: KafkaSecurity = KafkaSecurity()
 
 
@@ -172,6 +179,15 @@ class Operations(msgspec.Struct, frozen=True):
     bind: Annotated[
         Address, about("Address to listen on, `host:port`; a free port is taken when the default one is in use")
     ] = "127.0.0.1:6066"
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What the long-running commands write on stderr."""
+
+    format: Annotated[Literal["logfmt", "json"], about("Form of a line")] = "logfmt"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("Least level of Gnomon's own events that is written")
+    ] = "info"
 
 
 class Emit(msgspec.Struct, frozen=True):
@@ -250,6 +266,10 @@ class Limits(msgspec.Struct, frozen=True):
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)], about("Exchanges kept per endpoint and pattern for side-by-side views")
     ] = 20
+    pending_bytes: Annotated[
+        Positive,
+        about("Memory of a worker for records that wait for counterparts; past it they are read again", size=True),
+    ] = 256 * MIB
     spill_bytes: Annotated[
         Positive, about("Memory for joining captures, after which records wait on disk", size=True)
     ] = 64 * MIB
@@ -272,6 +292,7 @@ class Settings(msgspec.Struct, frozen=True):
     redact: Redact = Redact()
     web: Web = Web()
     operations: Operations = Operations()
+    log: Log = Log()
     emit: Emit = Emit()
     verdict: Verdict = Verdict()
     decode: Decode = Decode()

@@ -25,13 +25,12 @@ from aiokafka.errors import (
     UnknownError,
     UnsupportedVersionError,
 )
-from aiokafka.helpers import create_ssl_context
 from aiokafka.partitioner import DefaultPartitioner
 
 from gnomon.config import Kafka
 from gnomon.emit.record import Record
 from gnomon.emit.transport import Sent
-from gnomon.errors import ConfigError
+from gnomon.kafka import client_options
 
 __all__ = ["THREAD", "KafkaTransport"]
 
@@ -85,7 +84,7 @@ class KafkaTransport:
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
-        self._options = _connection_options(kafka)
+        self._options = client_options(kafka)
         self._partitioner = DefaultPartitioner()
         self._batch = _BATCH
         self._idempotent = True
@@ -223,28 +222,3 @@ def _batches(records: Sequence[Record], limit: int) -> Iterator[list[Record]]:
         size += len(record.value)
     if batch:
         yield batch
-
-
-def _connection_options(kafka: Kafka) -> dict[str, Any]:
-    """Give what the producer needs to reach the brokers. Raises ConfigError where a password's file is unreadable."""
-    security = kafka.security
-    options: dict[str, Any] = {
-        "bootstrap_servers": [address.strip() for address in kafka.bootstrap.split(",")],
-        "security_protocol": security.protocol.upper(),
-    }
-    if security.protocol in {"ssl", "sasl_ssl"}:
-        try:
-            options["ssl_context"] = create_ssl_context(
-                cafile=security.ca, certfile=security.cert, keyfile=security.key, password=security.read_key_password()
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"the certificates of kafka.security cannot be read: {error}", "correct kafka.security.ca, cert and key"
-            ) from error
-    if security.sasl is not None:
-        options |= {
-            "sasl_mechanism": security.sasl,
-            "sasl_plain_username": security.username,
-            "sasl_plain_password": security.read_password(),
-        }
-    return options

@@ -23,6 +23,7 @@ __all__ = [
     "check_version",
     "connect_read_only",
     "create_schema",
+    "create_views",
     "script",
     "translated",
     "with_more_memory",
@@ -169,11 +170,22 @@ def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     try:
         connection.execute("BEGIN")
         connection.execute(script("schema.sql"))
-        connection.execute(script("views.sql"))
+        create_views(connection)
         connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
         connection.execute("COMMIT")
     finally:
         connection.execute(f'USE "{before}"')
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, patterns: int = 1_000) -> None:
+    """Make the views and macros over the tables that are there; `patterns` is `limits.patterns`."""
+    connection.execute(script("views.sql"))
+    bound_patterns(connection, patterns)
+
+
+def bound_patterns(connection: duckdb.DuckDBPyConnection, patterns: int) -> None:
+    """Let the macros of the current database tell so many patterns of an endpoint apart."""
+    connection.execute(f"CREATE OR REPLACE MACRO pattern_bound() AS {int(patterns)}")
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
