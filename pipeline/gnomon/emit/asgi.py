@@ -130,12 +130,15 @@ class _Watch:
         """Take note that the application has ended; whoever waited for more has got what the server makes of that."""
         if self._over:
             return
-        if not self._started and not self._gone:
+        failed = error is None or isinstance(error, Exception)
+        if failed and not self._started and not self._gone:
             self.seen.status = 500
             self.seen.response_body = None
             self._finish("")
         elif self._gone:
             self._finish("")
+        elif not failed:
+            self._finish("the server gave the request up before the response was complete")
         else:
             cause = f"failed with {type(error).__name__}" if error is not None else "ended"
             self._finish(f"the application {cause} in the middle of the response")

@@ -235,6 +235,7 @@ def test_a_hundred_at_once_do_not_mix(site: Site) -> None:
 
     with ThreadPoolExecutor(100) as pool:
         answers = list(pool.map(ask, range(100)))
+    wait_for("all exchanges were recorded", lambda: site.emitter.stats.seen == 100, 20)
     assert site.emitter.flush(20)
     by_id = {exchange.request_id: exchange for exchange in site.transport.exchanges}
     assert len(by_id) == len(site.transport.exchanges) == 100

@@ -157,11 +157,13 @@ def test_a_record_that_the_topic_does_not_take_is_cut(
     assert emitter.stats.failed == 0
 
 
-def ask(client: httpx.Client, count: int) -> None:
-    """Ask for something, and see that it is answered as ever."""
+def ask(client: httpx.Client, emitter: Emitter, count: int) -> None:
+    """Ask for something, see that it is answered as ever, and wait until the emitter has seen all of it."""
+    before = emitter.stats.seen
     for _ in range(count):
         response = client.get("/plain")
         assert (response.status_code, response.content) == (200, ANSWER)
+    wait_for("all was seen", lambda: emitter.stats.seen == before + count, 20)
 
 
 def test_a_service_does_not_notice_that_there_is_no_broker(emitting: Callable[..., Emitter]) -> None:
@@ -171,9 +173,9 @@ def test_a_service_does_not_notice_that_there_is_no_broker(emitting: Callable[..
         with_uvicorn(ASGIMiddleware(Shop(), emitter)) as url,
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
-        ask(client, 50)
+        ask(client, emitter, 50)
         wait_for("the emitter knows", lambda: bool(emitter.stats.problem), 30)
-        ask(client, 50)
+        ask(client, emitter, 50)
         stats = emitter.stats
         assert (stats.seen, stats.written, stats.shed, stats.failed) == (100, 0, 90, 0)
         assert "takes no records" in stats.problem
@@ -191,13 +193,13 @@ def test_a_service_does_not_notice_a_broker_that_stops_and_comes_back(
         with_uvicorn(ASGIMiddleware(Shop(), emitter)) as url,
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
-        ask(client, 20)
+        ask(client, emitter, 20)
         assert emitter.flush(30)
         kafka_process.kill()
-        ask(client, 20)
+        ask(client, emitter, 20)
         wait_for("the emitter waits", lambda: emitter.stats.waiting == 20, 30)
         kafka_process.start()
-        ask(client, 20)
+        ask(client, emitter, 20)
         assert emitter.flush(60), emitter.stats
     assert emitter.stats.written == 60
     keys = [message.key() for message in consume(kafka_process.bootstrap, topic, group, 60)]
@@ -214,11 +216,11 @@ def test_a_service_does_not_notice_a_broker_that_hangs(
         with_uvicorn(ASGIMiddleware(Shop(), emitter)) as url,
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
-        ask(client, 5)
+        ask(client, emitter, 5)
         assert emitter.flush(30)
         kafka_process.pause()
         try:
-            ask(client, 100)
+            ask(client, emitter, 100)
             assert emitter.stats.shed == 70
         finally:
             kafka_process.resume()

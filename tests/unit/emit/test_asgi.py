@@ -122,6 +122,25 @@ def test_an_application_that_ends_early(emitter: Emitter, transport: ListTranspo
         assert (exchange.response.status, exchange.response.body) == (500, None)
 
 
+@pytest.mark.parametrize("started", [False, True])
+def test_a_request_that_the_server_gives_up_is_a_reset(
+    emitter: Emitter, transport: ListTransport, started: bool
+) -> None:
+    """A server that shuts down cancels what it serves; that is no failure of the application."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        serve(ASGIMiddleware(app, emitter))
+    assert emitter.flush(10)
+    error = transport.exchanges[0].error
+    assert error is not None
+    assert error.message == "the server gave the request up before the response was complete"
+
+
 def test_servers_do_not_offer_to_send_files_by_themselves(emitter: Emitter) -> None:
     """Nobody would see them; other extensions stay, and the server's own scope is as it was."""
     offered = {"http.response.pathsend": {}, "http.response.zerocopysend": {}, "tls": {}}
