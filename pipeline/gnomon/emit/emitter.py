@@ -37,7 +37,7 @@ _THREAD: Final = "gnomon-emit"
 _EXPANDS: Final = 4
 """How many times the bound on bodies a compressed one may grow when it is looked into for secrets."""
 
-_MOST: Final = 500
+_MOST: Final = 200
 _LINGER: Final = 0.02
 _SEND: Final = 30.0
 _FIRST_PAUSE: Final = 0.1

@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
+
+from starlette.responses import StreamingResponse
 
 from gnomon.emit import current_tags
 
@@ -93,6 +95,15 @@ class Shop:
         while not gone.done():
             await send({"type": "http.response.body", "body": b"more\n", "more_body": True})
             await asyncio.sleep(0.001)
+
+    async def listening(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer by Starlette, which listens for the client's going while it sends."""
+
+        async def parts() -> AsyncIterator[bytes]:
+            for part in (b"one ", b"two ", b"three"):
+                yield part
+
+        await StreamingResponse(parts())(scope, receive, send)
 
     async def hanging(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer nothing until the client is gone."""

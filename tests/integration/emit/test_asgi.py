@@ -127,6 +127,15 @@ def test_a_stream_stays_a_stream(site: Site) -> None:
     assert answer_of(site.recorded()).data == "first\nsecond\nthird\n"
 
 
+def test_an_application_that_listens_for_the_client_is_recorded_to_the_end(site: Site) -> None:
+    """Servers say "disconnect" after a whole response too, and some do so while its end is being sent."""
+    for _ in range(20):
+        assert site.client.get("/listening").content == b"one two three"
+    wait_for("all exchanges were recorded", lambda: site.emitter.stats.seen == 20, 20)
+    assert site.emitter.flush(20)
+    assert {answer_of(exchange).data for exchange in site.transport.exchanges} == {"one two three"}
+
+
 def test_gzip_is_recorded_as_it_was_on_the_wire(site: Site) -> None:
     """With its content-encoding; nothing is decoded for the client's sake."""
     response = site.client.get("/zipped")
