@@ -26,10 +26,12 @@ PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
         ),
         ([("x-as-of", "2027-07-12T00:00:00Z")], Tags(as_of="2027-07-12T00:00:00Z")),
         (
-            [("x-as-of", "tomorrow"), ("baggage", "as_of=2027-07-12T00%3A00%3A00.5%2B02:00")],
+            [
+                ("x-as-of", "tomorrow"),
+                ("baggage", "as_of=2026-01-01T00:00:00Z, as-of=2027-07-12T00%3A00%3A00.5%2B02:00"),
+            ],
             Tags(as_of="2027-07-12T00:00:00.5+02:00"),
         ),
-        ([("baggage", "as-of=2027-07-12T00:00:00Z")], Tags(as_of="2027-07-12T00:00:00Z")),
         ([("x-as-of", "2027-02-30T00:00:00Z")], Tags()),
         ([("x-gnomon-role", "Shadow")], Tags(role="shadow")),
         ([("x-gnomon-role", "admin")], Tags()),
