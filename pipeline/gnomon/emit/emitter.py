@@ -109,10 +109,10 @@ class Emitter:
 
     def put(self, seen: Observed) -> None:
         """Queue one exchange; where there is no room it is counted and forgotten."""
-        accepted = self._handoff.put(seen, seen.held_bytes)
+        size = seen.held_bytes
         with self._lock:
             self._seen += 1
-            if not accepted:
+            if not self._handoff.put(seen, size):
                 self._shed += 1
             elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
