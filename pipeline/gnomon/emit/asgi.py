@@ -74,7 +74,18 @@ class ASGIMiddleware:
 class _Watch:
     """Sees one request: stands between the application and the server in both directions."""
 
-    __slots__ = ("_emitter", "_gone", "_more_trailers", "_over", "_receive", "_send", "_started", "scope", "seen")
+    __slots__ = (
+        "_emitter",
+        "_ending",
+        "_gone",
+        "_more_trailers",
+        "_over",
+        "_receive",
+        "_send",
+        "_started",
+        "scope",
+        "seen",
+    )
 
     def __init__(self, emitter: Emitter, identity: Identity, scope: _Scope, receive: _Receive, send: _Send) -> None:
         headers = list(scope["headers"])
@@ -93,6 +104,7 @@ class _Watch:
         self._send = send
         self._started = False
         self._more_trailers = False
+        self._ending = False
         self._gone = False
         self._over = not emitter.enabled
 
@@ -113,32 +125,44 @@ class _Watch:
             return
         try:
             message = _settled(message)
+            self._ending = self._is_last(message)
         except Exception as error:  # noqa: BLE001 - whatever it is, the server gets the message
             self._give_up(error)
         try:
             await self._send(message)
-        except BaseException:
+        except Exception:
             self._gone = True
             raise
-        if not self._over:
-            try:
-                self._note_response(message)
-            except Exception as error:  # noqa: BLE001 - the message is on its way already
-                self._give_up(error)
+        except BaseException:
+            # Starlette cancels what it sends when the server says "disconnect", which may be at the very end
+            if self._ending:
+                self._look_at(message)
+            raise
+        self._look_at(message)
 
     def end(self, error: BaseException | None) -> None:
         """Take note that the application has ended; whoever waited for more has got what the server makes of that."""
         if self._over:
             return
-        if not self._started and not self._gone:
+        failed = error is None or isinstance(error, Exception)
+        if failed and not self._started and not self._gone:
             self.seen.status = 500
             self.seen.response_body = None
             self._finish("")
         elif self._gone:
             self._finish("")
+        elif not failed:
+            self._finish("the server gave the request up before the response was complete")
         else:
             cause = f"failed with {type(error).__name__}" if error is not None else "ended"
             self._finish(f"the application {cause} in the middle of the response")
+
+    def _look_at(self, message: _Message) -> None:
+        if not self._over:
+            try:
+                self._note_response(message)
+            except Exception as error:  # noqa: BLE001 - the message is on its way already
+                self._give_up(error)
 
     def _note_request(self, message: _Message) -> None:
         if message["type"] == "http.request":
@@ -147,8 +171,14 @@ class _Watch:
                 self.seen.request_body.add(body if type(body) is bytes else bytes(body))
             if not message.get("more_body", False):
                 self.seen.request_body.whole = True
-        elif message["type"] == "http.disconnect":
+        elif message["type"] == "http.disconnect" and not self._ending:
             self._gone = True
+
+    def _is_last(self, message: _Message) -> bool:
+        """Tell whether nothing comes after a message; servers may say "disconnect" as soon as they have it."""
+        if message["type"] == "http.response.body":
+            return not self._more_trailers and not message.get("more_body", False)
+        return bool(message["type"] == "http.response.trailers" and not message.get("more_trailers", False))
 
     def _note_response(self, message: _Message) -> None:
         seen = self.seen

@@ -37,7 +37,7 @@ _THREAD: Final = "gnomon-emit"
 _EXPANDS: Final = 4
 """How many times the bound on bodies a compressed one may grow when it is looked into for secrets."""
 
-_MOST: Final = 500
+_MOST: Final = 200
 _LINGER: Final = 0.02
 _SEND: Final = 30.0
 _FIRST_PAUSE: Final = 0.1
@@ -109,10 +109,10 @@ class Emitter:
 
     def put(self, seen: Observed) -> None:
         """Queue one exchange; where there is no room it is counted and forgotten."""
-        accepted = self._handoff.put(seen, seen.held_bytes)
+        size = seen.held_bytes
         with self._lock:
             self._seen += 1
-            if not accepted:
+            if not self._handoff.put(seen, size):
                 self._shed += 1
             elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)

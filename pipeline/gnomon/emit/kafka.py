@@ -17,7 +17,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownError,
+    UnsupportedVersionError,
+)
 from aiokafka.partitioner import DefaultPartitioner
 
 from gnomon.config import Kafka
@@ -30,9 +37,14 @@ __all__ = ["THREAD", "KafkaTransport"]
 THREAD: Final = "gnomon-emit"
 """The name of the writing thread. What aiokafka logs in it is left out: the emitter says it once, in a sentence."""
 
+_LOG: Final = logging.getLogger("gnomon.emit")
 _BATCH: Final = 256 * 1024
 
 _OPEN: Final = 4 * 2**20
+
+
+# What brokers answer that do not know idempotent producers, or do not allow them to this user
+_NOT_IDEMPOTENT: Final = (ClusterAuthorizationFailedError, UnknownError, UnsupportedVersionError)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -75,6 +87,7 @@ class KafkaTransport:
         self._options = client_options(kafka)
         self._partitioner = DefaultPartitioner()
         self._batch = _BATCH
+        self._idempotent = True
         self._loop: _Loop | None = None
         self._producer: AIOKafkaProducer | None = None
         _quieten()
@@ -135,16 +148,29 @@ class KafkaTransport:
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            self._producer = AIOKafkaProducer(
-                enable_idempotence=True,
-                compression_type="lz4",
-                max_batch_size=_OPEN,
-                retry_backoff_ms=250,
-                request_timeout_ms=10_000,
-                **self._options,
-            )
-            await self._producer.start()
+            try:
+                await self._start()
+            except _NOT_IDEMPOTENT as error:
+                if not self._idempotent:
+                    raise
+                _LOG.warning("%s has no idempotent producers: a record may be there twice", self._kafka.bootstrap)
+                _LOG.debug("it answered %s", error)
+                self._idempotent = False
+                await self._drop(1)
+                await self._start()
         return self._producer
+
+    async def _start(self) -> None:
+        self._producer = AIOKafkaProducer(
+            acks="all",
+            enable_idempotence=self._idempotent,
+            compression_type="lz4",
+            max_batch_size=_OPEN,
+            retry_backoff_ms=250,
+            request_timeout_ms=10_000,
+            **self._options,
+        )
+        await self._producer.start()
 
     def _tell(
         self, records: Sequence[Record], sending: Sequence[tuple[asyncio.Future[object], list[Record]]], problem: str

@@ -29,8 +29,10 @@ TAG_HEADERS: Final = frozenset(
 )
 """The headers that are read while the request waits; all others are read by the thread that writes records."""
 
-_RECORD: Final = 1024
+_RECORD: Final = 2048
+"""Bytes that the objects of an exchange take, beside what they hold."""
 _HEADER: Final = 120
+"""Bytes that the objects of a header take, beside its text."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -173,6 +175,10 @@ class Observed:
     @property
     def held_bytes(self) -> int:
         """About how much memory this takes while it waits."""
-        bodies = len(self.request_body.data) + (len(self.response_body.data) if self.response_body else 0)
-        headers = len(self.request_headers) + len(self.response_headers)
-        return _RECORD + bodies + _HEADER * headers + len(self.path) + len(self.query)
+        held = _RECORD + len(self.request_body.data) + len(self.path) + len(self.query)
+        if self.response_body is not None:
+            held += len(self.response_body.data)
+        for headers in (self.request_headers, self.response_headers, self.trailers):
+            for name, value in headers:
+                held += _HEADER + len(name) + len(value)
+        return held

@@ -2,7 +2,7 @@
 
 Every piece of the response goes on as the application gives it, when the server asks for it. What differs for the
 application: a request without an id has an `HTTP_X_REQUEST_ID`. Files that the server could send by itself go through
-Python, for nobody would see them otherwise.
+Python, for nobody would see them otherwise; their length is the application's to tell, as frameworks do.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ class WSGIMiddleware:
         """Serve one request."""
         try:
             watch = _Watch(self.emitter, self._identity, environ, start_response)
+            if self.emitter.enabled:
+                environ["wsgi.input"] = _Input(environ["wsgi.input"], watch.seen.request_body)
         except Exception as error:  # noqa: BLE001 - an odd server must not cost the service an answer
             self.emitter.fault(error)
             return self.app(environ, start_response)
         watch.token = put_tags(watch.seen.tags)
         try:
             if self.emitter.enabled:
-                environ["wsgi.input"] = _Input(environ["wsgi.input"], watch.seen.request_body)
                 start_response = watch.start_response
             result = self.app(environ, start_response)
             return _SizedResult(watch, result) if hasattr(result, "__len__") else _Result(watch, result)

@@ -32,7 +32,6 @@ PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
             ],
             Tags(as_of="2027-07-12T00:00:00.5+02:00"),
         ),
-        ([("baggage", "as-of=2027-07-12T00:00:00Z")], Tags(as_of="2027-07-12T00:00:00Z")),
         ([("x-as-of", "2027-02-30T00:00:00Z")], Tags()),
         ([("x-gnomon-role", "Shadow")], Tags(role="shadow")),
         ([("x-gnomon-role", "admin")], Tags()),

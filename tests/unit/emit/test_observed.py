@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.redact import Redactor
-from gnomon.emit.observed import BodyCapture, identify, text
+from gnomon.emit.observed import BodyCapture, Identity, Observed, identify, text
 
 PLAIN = Redactor(b"k", enabled=False)
 
@@ -83,3 +83,12 @@ def test_an_id_is_made_where_there_is_none() -> None:
     assert made
     assert one.request_id
     assert one.request_id != two.request_id
+
+
+def test_large_headers_count_for_what_they_are() -> None:
+    """Whoever sends 60 KB of headers does not get around the bound on what waits."""
+    seen = Observed(Identity("", "", "live"), identify([])[0], capture(), capture(b"x" * 10))
+    before = seen.held_bytes
+    seen.request_headers = [(b"x", b"y" * 60_000)]
+    assert before < 10_000
+    assert seen.held_bytes - before > 60_000
