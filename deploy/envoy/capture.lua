@@ -7,6 +7,7 @@
 --   request, response, trailers     headers as lines, name and value in turn, in base64
 --   request_body, response_body     the first LIMIT bytes, in base64
 --   request_size, response_size     the bytes of the whole body, where it was longer than LIMIT
+--   upgrade                         where the request's body was not read, for it asks for an upgrade
 --   request_hash, response_hash     the hash of the whole body then: XXH64 with seed 0, 16 hexadecimal digits
 --
 -- Base64 because a protobuf string is UTF-8 and traffic need not be. A body that is cut off in the middle (the caller
@@ -130,7 +131,10 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   put(handle, "request", handle:base64Escape(lines(headers)))
   -- What follows an upgrade is no body: it is passed through and not recorded
-  if headers:get("upgrade") or headers:get(":method") == "CONNECT" then return end
+  if headers:get("upgrade") or headers:get(":method") == "CONNECT" then
+    put(handle, "upgrade", "1")
+    return
+  end
   take_body(handle, "request")
 end
 

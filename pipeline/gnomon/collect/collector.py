@@ -67,7 +67,7 @@ class Collector:
 
         Raises:
             DependencyError: The address cannot be listened on.
-            OSError: Whoever read the records has gone.
+            BrokenPipeError: Whoever read the records has gone.
         """
         await self.server.start()
         self.readiness.ready("envoy")

@@ -110,7 +110,7 @@ def read_entry(
     if not request_id or len(request_id) > MAX_ID:
         return NO_ID
     complete, error = _outcome(entry, bool(response_head.headers or handed.get(b"response")))
-    recorded = b"request" in handed
+    recorded = b"request" in handed and b"upgrade" not in handed
     response = None
     if error is None:
         response = Response(
@@ -234,7 +234,8 @@ def _expect(handed: dict[bytes, Message], common: Message) -> list[str] | None:
     value = handed.get(b"expect")
     if value is None:
         return None
-    if not common.upstream_request_attempt_count:
+    attempts = common.upstream_request_attempt_count
+    if not attempts or (attempts == 1 and common.response_flags.no_healthy_upstream):
         return []
     return [name for name in _text(value.string_value).split(",") if name]
 

@@ -48,7 +48,7 @@ async def run_collector(collector: Collector, settings: Settings, stop: asyncio.
     Raises:
         DependencyError: An address that was chosen is taken.
         ConfigError: An address is not this machine's.
-        OSError: Whoever read the records has gone.
+        BrokenPipeError: Whoever read the records has gone.
     """
     metrics = ProcessMetrics("collect", collector.readiness)
     counts = collector.counts

@@ -37,7 +37,7 @@ class StreamTransport:
         self._stream = stream
 
     def send(self, records: Sequence[Record], timeout: float) -> Sent:  # noqa: ARG002 - the reader sets the pace
-        """Write and flush the records. Raises OSError where nobody reads any more: there is no trying again."""
+        """Write and flush the records. Raises BrokenPipeError where nobody reads any more."""
         self._stream.write(b"".join([record.value + b"\n" for record in records]))
         self._stream.flush()
         return Sent(len(records))
@@ -67,15 +67,15 @@ class Sink:
         self._thread = threading.Thread(target=self._run, name="gnomon-emit", daemon=True)
         self._deadline = float("inf")
         self._problem = ""
-        self.failure: OSError | None = None
-        """Set when nothing can be written any more."""
+        self.failure: BrokenPipeError | None = None
+        """Set when nobody reads any more."""
         self._thread.start()
 
     def put(self, record: Record) -> bool:
         """Queue a record, False where there is no room.
 
         Raises:
-            OSError: Nothing can be written any more.
+            BrokenPipeError: Nobody reads any more.
         """
         if self.failure is not None:
             raise self.failure
@@ -91,27 +91,46 @@ class Sink:
         while taken := self._handoff.take(_MOST, _LINGER):
             try:
                 self._deliver([record for _, record in taken])
-            except OSError as error:
+            except BrokenPipeError as error:
                 self.failure = error
                 return
             self._handoff.done(len(taken), sum(size for size, _ in taken))
         self._transport.close(1.0)
 
     def _deliver(self, records: Sequence[Record]) -> None:
-        """Write records, however often it takes while there is time. Raises OSError where that is in vain."""
+        """Write records, however often it takes while there is time.
+
+        Raises:
+            BrokenPipeError: Nobody reads any more.
+        """
         pause = _FIRST_PAUSE
         while records:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 self._counts.lost += len(records)
                 return
-            sent = self._transport.send(records, min(_SEND, left))
+            try:
+                sent = self._transport.send(records, min(_SEND, left))
+            except BrokenPipeError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
+                _LOG.exception("records could not be written and are lost")
+                self._counts.lost += len(records)
+                self._say(f"{type(error).__name__}: {error}")
+                return
             self._counts.written += sent.written
             records = [*sent.again, *self._smaller(sent.too_large)]
             self._say(sent.problem)
             if records and not sent.too_large:
-                self._handoff.closing.wait(min(pause, max(0.0, left)))
+                self._pause(min(pause, max(0.0, left)))
                 pause = _FIRST_PAUSE if sent.written else min(2 * pause, _LONGEST_PAUSE)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait; closing ends a wait that was begun before."""
+        if self._handoff.closing.is_set():
+            time.sleep(seconds)
+        else:
+            self._handoff.closing.wait(seconds)
 
     def _smaller(self, records: Sequence[Record]) -> list[Record]:
         """Cut the bodies of records that the broker found too large."""
@@ -119,7 +138,7 @@ class Sink:
         for record in records:
             value = shrink(record.value, len(record.value) // 2)
             if value is None:
-                self._counts.skip("too_large")
+                self._counts.skip("message_too_large")
             else:
                 smaller.append(Record(record.key, value))
         return smaller

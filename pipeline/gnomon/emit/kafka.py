@@ -25,9 +25,9 @@ from aiokafka.errors import (
     UnknownError,
     UnsupportedVersionError,
 )
-from aiokafka.partitioner import DefaultPartitioner
 
 from gnomon.config import Kafka
+from gnomon.core.murmur2 import choose_partition
 from gnomon.emit.record import Record
 from gnomon.emit.transport import Sent
 from gnomon.kafka import client_options
@@ -85,7 +85,6 @@ class KafkaTransport:
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
         self._options = client_options(kafka)
-        self._partitioner = DefaultPartitioner()
         self._batch = _BATCH
         self._idempotent = True
         self._loop: _Loop | None = None
@@ -133,10 +132,10 @@ class KafkaTransport:
         """Hand batches to the producer, partition by partition; a batch's future tells when it is written."""
         topic = self._kafka.topic
         producer = await self._started()
-        partitions = sorted(await producer.partitions_for(topic))
+        partitions = len(await producer.partitions_for(topic))
         by_partition: dict[int, list[Record]] = {}
         for record in records:
-            partition = self._partitioner(record.key, partitions, partitions)
+            partition = choose_partition(record.key, partitions)
             by_partition.setdefault(partition, []).append(record)
         for partition, mine in by_partition.items():
             for batch in _batches(mine, self._batch):

@@ -110,7 +110,7 @@ METRICS: Final = tuple(
             Metric(
                 "gnomon_collect_skipped_total",
                 "counter",
-                "Entries that became no record: upgrade, intermediate, no_id, too_large, fault",
+                "Entries that became no record: upgrade, intermediate, no_id, too_large, message_too_large, fault",
                 ("reason",),
                 ("collect",),
             ),

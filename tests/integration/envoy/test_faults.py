@@ -107,6 +107,17 @@ def test_live_that_is_not_there_is_live_s_error_alone(well: System, tmp_path: Pa
     assert records["shadow"]["response"]["status"] == 200
 
 
+def test_what_live_was_never_asked_nobody_was(well: System, tmp_path: Path) -> None:
+    """Where live has no host at all the proxy answers before it mirrors, and the record expects nobody."""
+    address = f"{{socket_address: {{address: 127.0.0.1, port_value: {well.live.port}}}}}"
+    endpoints = f"endpoints: [{{lb_endpoints: [{{endpoint: {{address: {address}}}}}]}}]"
+    with envoy(tmp_path, well.ports, {endpoints: "endpoints: []"}) as port:
+        assert ask(port, "GET", "/nowhere").status == 503
+        record = well.collector.wait("/nowhere", ("live",))["live"]
+    assert (record["error"]["kind"], record["expect"]) == ("connect", [])
+    assert not [asked for asked in well.shadow.asked if asked.path == "/nowhere"]
+
+
 @pytest.fixture
 def own(system: System, tmp_path: Path) -> Iterator[tuple[int, CollectorProcess]]:
     """An Envoy with a collector of its own, not started yet."""

@@ -117,6 +117,8 @@ def test_nobody_was_sent_what_the_proxy_answered_before_it_asked_a_service() -> 
     sent = message({"expect": "shadow"}, status=403, details="ext_authz_denied")
     sent.http_logs.log_entry[0].common_properties.upstream_request_attempt_count = 0
     assert exchange(sent).expect == []
+    no_host = message({"expect": "shadow"}, status=503, details="no_healthy_upstream", no_healthy_upstream=True)
+    assert exchange(no_host).expect == []
 
 
 def test_a_caller_that_leaves_ends_the_answer_or_leaves_none() -> None:
@@ -136,6 +138,13 @@ def test_what_is_no_http_exchange_is_left_out() -> None:
     going_on = message({})
     going_on.http_logs.log_entry[0].common_properties.intermediate_log_entry = True
     assert read_entry(read(going_on), LIVE, body_bytes=9) == Skip("intermediate")
+
+
+def test_of_a_refused_upgrade_the_request_s_body_is_unknown() -> None:
+    """Nobody looked at it; the answer is an answer."""
+    made = exchange(message({"upgrade": "1", "response_body": encoded("no")}))
+    assert made.request.body is None
+    assert made.response is not None
 
 
 def test_a_long_body_is_cut_at_the_bound_with_the_hash_of_the_whole() -> None:
