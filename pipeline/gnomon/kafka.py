@@ -30,6 +30,7 @@ from gnomon.errors import ConfigError, DependencyError
 __all__ = ["check_connection", "client_options", "kafka_errors", "make_ssl_context"]
 
 CONNECT_SECONDS: Final = 10.0
+_LOOK: Final = "look whether it is running, and whether it wants another kafka.security.protocol"
 _START: Final = "start it, or correct kafka.bootstrap (GNOMON_KAFKA)"
 
 
@@ -173,19 +174,22 @@ def _explain(error: Exception, security: KafkaSecurity) -> tuple[str, str]:
         case UnsupportedSaslMechanismError() | IllegalSaslStateError():
             why, remedy = f"{security.sasl} is not served there ({_text(error)})", "correct kafka.security.sasl"
         case KafkaConnectionError() | ConnectionResetError() | ConnectionAbortedError():
-            why = f"the connection was closed (kafka.security.protocol is {security.protocol})"
-            remedy = "look whether it is running, and whether it wants another kafka.security.protocol"
+            why, remedy = f"the connection was closed ({_spoken(security)})", _LOOK
         case socket.gaierror():
             why, remedy = "there is no such host", _START
         case ConnectionRefusedError():
             why, remedy = "nothing listens there", _START
         case TimeoutError():
-            why, remedy = "no answer in time", _START
+            why, remedy = f"no answer in time ({_spoken(security)})", _LOOK
         case OSError():
             why, remedy = error.strerror or str(error), _START
         case _:
             why, remedy = f"{type(error).__name__}: {_text(error)}", "look into the broker's log"
     return why, remedy
+
+
+def _spoken(security: KafkaSecurity) -> str:
+    return f"kafka.security.protocol is {security.protocol}"
 
 
 def _text(error: Exception) -> str:

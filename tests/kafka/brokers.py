@@ -25,7 +25,7 @@ from typing import Final, Literal, NamedTuple, Self
 Kind = Literal["given", "docker", "maven", "pypi"]
 
 HERE: Final = Path(__file__).parent
-IMAGE: Final = "confluentinc/cp-kafka:8.1.0"
+IMAGE: Final = "confluentinc/cp-kafka:7.9.2"
 START_SECONDS: Final = 120
 STOP_SECONDS: Final = 60
 
@@ -73,7 +73,7 @@ def start_broker(kind: Kind, stack: ExitStack) -> Broker:
     if kind == "given":
         return Broker(kind, os.environ["GNOMON_TEST_KAFKA"])
     if kind == "docker":
-        from testcontainers.kafka import KafkaContainer
+        from testcontainers.community.kafka import KafkaContainer
 
         return Broker(kind, stack.enter_context(KafkaContainer(IMAGE).with_kraft()).get_bootstrap_server())
     if kind == "maven":

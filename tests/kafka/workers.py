@@ -21,8 +21,7 @@ from confluent_kafka import Producer
 from tests.kafka.brokers import wait_for
 
 from gnomon.model import Exchange
-from gnomon.store.log.layout import Layout
-from gnomon.store.log.reading import connect_log, persistently
+from gnomon.store import run_query
 from gnomon.testing import pair
 
 SECOND: Final = 1_000_000
@@ -171,11 +170,9 @@ class Store:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask; before the store is there, there is nothing."""
-        layout = Layout(self.path)
-        if not layout.info_file.exists():
+        if not (self.path / "store.json").exists():
             return []
-        with connect_log(layout, {}) as connection:
-            return persistently(lambda: connection.execute(sql).fetchall())
+        return list(run_query(self.path, sql).rows)
 
     def count(self) -> int:
         """How many comparisons there are."""

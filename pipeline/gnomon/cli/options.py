@@ -158,7 +158,7 @@ def warn_of_random_key(settings: Settings) -> None:
     if settings.redact.enabled and settings.redact.read_key() is None:
         click.echo(
             "gnomon: warning: secrets are hashed with a random key, so they compare within this run only; "
-            "set GNOMON_REDACT_KEY to compare them across runs",
+            "set GNOMON_REDACT_KEY, the same wherever exchanges are recorded and compared",
             err=True,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from gnomon.cli.options import config_option, load, read_rules, rules_option
+from gnomon.cli.options import config_option, load, read_rules, rules_option, warn_of_random_key
 
 __all__ = ["worker"]
 
@@ -38,12 +38,7 @@ def worker(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
     loaded = load(context, given.config)
     rules = read_rules(given.rules, loaded)
     settings = loaded.settings
-    if settings.redact.enabled and settings.redact.read_key() is None:
-        click.echo(
-            "gnomon: warning: secrets are hashed with a random key, so they compare within this process only; "
-            "set GNOMON_REDACT_KEY to the emitters' key",
-            err=True,
-        )
+    warn_of_random_key(settings)
     from gnomon.compare import build_engine
     from gnomon.kafka import check_connection
     from gnomon.operations import configure_logging

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
 from gnomon.config.settings import (
+    Collect,
     Decode,
     Emit,
     Endpoints,
@@ -24,6 +25,7 @@ from gnomon.config.show import MASK, render_settings
 
 __all__ = [
     "MASK",
+    "Collect",
     "Decode",
     "Emit",
     "Endpoints",

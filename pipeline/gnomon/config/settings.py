@@ -16,6 +16,7 @@ from gnomon.errors import ConfigError
 from gnomon.model import Role
 
 __all__ = [
+    "Collect",
     "Decode",
     "Emit",
     "Endpoints",
@@ -141,6 +142,10 @@ class Store(msgspec.Struct, frozen=True):
         timedelta, about("For how much event time a request id is one request; after that it is another")
     ] = timedelta(hours=24)
     retention: Annotated[timedelta, about("How long results are kept")] = timedelta(days=30)
+    retention_bytes: Annotated[
+        Positive | None,
+        about("Most that results may take on disk; the oldest go first", size=True, default="no bound"),
+    ] = None
 
 
 class Redact(msgspec.Struct, frozen=True):
@@ -214,6 +219,33 @@ class Emit(msgspec.Struct, frozen=True):
     )
     drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
         timedelta(seconds=5)
+    )
+
+
+class Collect(msgspec.Struct, frozen=True):
+    """What `gnomon collect` takes from Envoy's access log, and how much of it may wait."""
+
+    bind: Annotated[Address, about("Address to listen on for Envoy, `host:port`")] = "127.0.0.1:9090"
+    service: Annotated[str, about("Name of the service", default="the host that each request asks for")] = ""
+    body_bytes: Annotated[
+        Positive, about("Largest body recorded; of a larger one the beginning, the size and a hash", size=True)
+    ] = 256 * KIB
+    record_bytes: Annotated[
+        Positive, about("Largest record; bodies are cut further until it fits, as a Kafka message must", size=True)
+    ] = 1000 * KIB
+    queue_bytes: Annotated[
+        Positive,
+        about("Bytes that may wait to become records, and as many to be written; what comes then is shed", size=True),
+    ] = 64 * MIB
+    sample: Annotated[
+        Share, about("Share of requests recorded, chosen by their ids, so both sides of each are or neither is")
+    ] = 1.0
+    floor: Annotated[
+        Annotated[int, msgspec.Meta(ge=0)],
+        about("Requests a minute of one endpoint that are recorded whatever `sample` says, so that rare ones are seen"),
+    ] = 60
+    drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
+        timedelta(seconds=10)
     )
 
 
@@ -294,6 +326,7 @@ class Settings(msgspec.Struct, frozen=True):
     operations: Operations = Operations()
     log: Log = Log()
     emit: Emit = Emit()
+    collect: Collect = Collect()
     verdict: Verdict = Verdict()
     decode: Decode = Decode()
     endpoints: Endpoints = Endpoints()

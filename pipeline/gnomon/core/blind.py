@@ -35,6 +35,7 @@ class Blinder:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._of_nothing = HASHED + hmac.digest(key, b"", "sha256").hex()
 
     def text(self, secret: str) -> str:
         """Return the mark of a string; the empty string has nothing to hide and stays."""
@@ -63,6 +64,8 @@ class Blinder:
 
     def digest(self, data: bytes) -> str:
         """Return the keyed hash of a whole body, `hmac-sha256:` and 64 hexadecimal digits."""
+        if not data:
+            return self._of_nothing
         return HASHED + hmac.digest(self._key, data, "sha256").hex()
 
     def hasher(self) -> hmac.HMAC:

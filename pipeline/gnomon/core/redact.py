@@ -21,7 +21,7 @@ from gnomon.core.blind import HASHED, Blinder
 from gnomon.core.json import Unreadable, loads
 from gnomon.core.pointer import escape, unescape
 from gnomon.core.redact_body import MAX_EXPANDED, hash_body, redact_body, redact_raw, redact_record
-from gnomon.core.redact_headers import redact_header, redact_headers, redact_target
+from gnomon.core.redact_headers import redact_headers, redact_target, remember_headers
 from gnomon.core.redact_json import Places, redact_json
 from gnomon.core.secret_names import is_secret_name
 from gnomon.core.secrets import may_hold_secret, replace_secrets
@@ -97,6 +97,7 @@ class Redactor:
         self.enabled = enabled
         self._max_expanded = max_expanded
         self._blinder = Blinder(key)
+        self._header = remember_headers(self._blinder)
         # Bounded, and unseen from outside: places repeat from request to request.
         self._spot = lru_cache(maxsize=_MOST_SPOTS)(self._find_spot)
         self._endpoint = lru_cache(maxsize=_MOST_SPOTS)(_safe_name)
@@ -121,11 +122,11 @@ class Redactor:
 
     def _response(self, response: Response, root: Places) -> Response:
         headers, body = self._message(response.headers, response.body, root)
-        trailers = redact_headers(response.trailers, root.child("trailers"), self._blinder)
+        trailers = redact_headers(response.trailers, root.child("trailers"), self._blinder, self._header)
         return Response(response.status, headers, body, trailers)
 
     def _message(self, headers: list[Header], body: Body | None, root: Places) -> tuple[list[Header], Body | None]:
-        redacted = redact_headers(headers, root.child("headers"), self._blinder)
+        redacted = redact_headers(headers, root.child("headers"), self._blinder, self._header)
         if body is None:
             return redacted, None
         body, undone = redact_body(body, headers, root.child("body"), self._blinder, self._max_expanded)
@@ -199,7 +200,7 @@ class Redactor:
         """Redact a header's value; below `set-cookie` are attributes, a cookie's own value is not part of documents."""
         value: str = orjson.loads(text)
         name = steps[1] if len(steps) == 2 else ""
-        redacted = redact_header(name, value, self._blinder)
+        redacted = self._header(name, value)
         return text if redacted == value else orjson.dumps(redacted).decode()
 
     def _pointer(self, pointer: str) -> str:

@@ -105,6 +105,8 @@ def read_tags(headers: Iterable[Header]) -> Tags:
         lower = name.lower()
         if lower in _READ:
             seen.setdefault(lower, []).append(value)
+    if len(seen) == 1 and "x-request-id" in seen:
+        return Tags(request_id=_first(seen["x-request-id"]))
     if not seen:
         return _NONE
     baggage = [member for value in seen.get("baggage", ()) for member in parse_baggage(value)]

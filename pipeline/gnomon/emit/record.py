@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from gnomon.model import Body, Exchange, Header, Request, Response, TransportErr
 
 __all__ = ["Record", "RecordWriter", "shrink"]
 
+EXPECT_HEADER: Final = "x-gnomon-expect"
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Exchange)
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~-._"
@@ -67,6 +69,7 @@ class RecordWriter:
             request_id=seen.tags.request_id or "",
             role=seen.tags.role or seen.identity.role,
             target=seen.identity.target,
+            expect=_expect(headers),
             service=seen.identity.service or host,
             started_us=seen.started_us,
             duration_us=seen.duration_us,
@@ -99,6 +102,14 @@ def _headers(raw: RawHeaders) -> list[Header]:
         return [(name.decode(), value.decode()) for name, value in raw]  # type: ignore[union-attr]
     except (AttributeError, UnicodeDecodeError):  # a character for each byte, or not UTF-8
         return [(text(name), text(value)) for name, value in raw]
+
+
+def _expect(headers: Sequence[Header]) -> list[str] | None:
+    """Read whom the proxy sent the request to as well, `shadow, control` or `none`; None where it does not say."""
+    value = next((value for name, value in headers if name == EXPECT_HEADER), None)
+    if value is None:
+        return None
+    return [name for name in map(str.strip, value.split(",")) if name and name != "none"]
 
 
 def _target(seen: Observed) -> str:

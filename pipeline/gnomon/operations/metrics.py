@@ -97,6 +97,25 @@ METRICS: Final = tuple(
             ),
             Metric("gnomon_pending_requests", "gauge", "Requests that wait for a counterpart", ("topic", "partition")),
             Metric("gnomon_pending_bytes", "gauge", "Memory of waiting requests, in bytes", ("topic", "partition")),
+            Metric(
+                "gnomon_collect_received_total", "counter", "Entries of Envoy's access log received", (), ("collect",)
+            ),
+            Metric(
+                "gnomon_collect_entries_total",
+                "counter",
+                "Entries by what became of them: written, shed (no room), sampled_out, lost (not written in time)",
+                ("fate",),
+                ("collect",),
+            ),
+            Metric(
+                "gnomon_collect_skipped_total",
+                "counter",
+                "Entries that became no record: upgrade, intermediate, no_id, too_large, fault",
+                ("reason",),
+                ("collect",),
+            ),
+            Metric("gnomon_collect_unreadable_total", "counter", "Messages that are no access log", (), ("collect",)),
+            Metric("gnomon_collect_waiting_bytes", "gauge", "Entries that wait, in bytes", (), ("collect",)),
             Metric("gnomon_batch_seconds", "histogram", "Time to compare one batch, in seconds"),
             Metric("gnomon_landing_seconds", "histogram", "Time to land one batch durably, in seconds"),
         ),

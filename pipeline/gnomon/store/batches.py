@@ -70,7 +70,8 @@ def comparison_table(rows: Sequence[Comparison], run: str | None) -> Table:
 
 def difference_columns(rows: Sequence[Difference]) -> Columns:
     """The columns of `differences` that are not their comparison's."""
-    return {name: _column(rows, name, pa.bool_() if name == "noise" else TEXT) for name in Difference.__struct_fields__}
+    values = _transposed(Difference, rows)
+    return {name: _array(column, pa.bool_() if name == "noise" else TEXT) for name, column in values.items()}
 
 
 def difference_table(owners: Sequence[Comparison], rows: Sequence[Difference]) -> Table:
@@ -113,6 +114,8 @@ def reject_table(rows: Sequence[Reject]) -> Table:
 
 def _transposed(kind: type[msgspec.Struct], rows: Sequence[msgspec.Struct]) -> dict[str, Sequence[Any]]:
     """Turn structs into the values of each field, by name."""
+    if not rows:
+        return dict.fromkeys(kind.__struct_fields__, ())
     return dict(zip(kind.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
 
 

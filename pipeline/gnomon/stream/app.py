@@ -29,6 +29,7 @@ __all__ = ["WorkerApp", "make_app"]
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS: Final = 0.1
+_MAINTENANCE_SECONDS: Final = 10.0
 _MAX_POLL_RECORDS: Final = 1000
 _SLICES_QUEUED: Final = 4
 
@@ -63,7 +64,6 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
         Lookback(lambda: _plain_consumer(settings)),
         Outlet(lambda: _producer(settings), settings.kafka.rejects, settings.kafka.comparisons),
     )
-    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
     topic = app.topic(settings.kafka.topic, schema=SliceSchema())
 
     @app.agent(topic, name="gnomon.compare")
@@ -79,6 +79,15 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
                 raise
             event.ack()
 
+    _attach(app, settings)
+    return app
+
+
+def _attach(app: WorkerApp, settings: Settings) -> None:
+    """Let the worker take part in the application's life."""
+    worker = app.worker
+    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
+
     async def serve() -> None:
         await operations.start()
 
@@ -91,6 +100,11 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
     async def revoked(_: Any, /, *args: Any, **__: Any) -> None:  # noqa: ANN401 - Faust's signals have no types
         await worker.revoke(args[0])
 
+    async def maintenance() -> None:
+        while not app.should_stop:
+            await worker.maintain()
+            await app.sleep(_MAINTENANCE_SECONDS)
+
     async def assigned(_: Any, /, *__: Any, **___: Any) -> None:  # noqa: ANN401 - the same
         worker.readiness.ready("kafka")  # also with no partition: others have them all
 
@@ -100,10 +114,10 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
 
     app.task(serve)
     app.task(ticks)
+    app.task(maintenance)
     app.on_partitions_assigned.connect(assigned)
     app.on_partitions_revoked.connect(revoked)
     app.on_before_shutdown.connect(stopped)
-    return app
 
 
 async def _tick(app: WorkerApp, settings: Settings) -> None:

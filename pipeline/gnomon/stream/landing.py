@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from typing import Protocol
 
 from gnomon.config import Settings
 from gnomon.model import Comparison, JsonValue
-from gnomon.store.log import Batch, LogWriter, StoreInfo
+from gnomon.store.log import Batch, LogWriter, Maintainer, Retention, StoreInfo, land_rules, store_at
 
 __all__ = ["Log", "StoreLog", "Writer"]
-
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Writer(Protocol):
@@ -55,14 +53,37 @@ class Log(Protocol):
             InputError: It is of another version, or damaged.
         """
 
+    def land_rules(self, version: str, text: str, /) -> None:
+        """Land what a version of the rules says, once.
+
+        Raises:
+            DependencyError: The store cannot be written.
+        """
+
+    def maintain(self) -> None:
+        """Compact and expire what there is to, unless another process is at it.
+
+        Raises:
+            DependencyError: The store cannot be read or written.
+        """
+
 
 class StoreLog:
     """The log of the store that the settings name."""
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.store.path
-        self._info = StoreInfo(horizon_us=settings.store.horizon // _MICROSECOND, patterns=settings.limits.patterns)
+        self._info = StoreInfo.of(settings)
+        self._retention = Retention.of(settings)
 
     def open(self, topic: str, partition: int, /) -> LogWriter:
         """Take a partition's series over (see `Log`)."""
         return LogWriter(self._path, topic, partition, info=self._info)
+
+    def land_rules(self, version: str, text: str, /) -> None:
+        """Land what a version of the rules says (see `Log`)."""
+        land_rules(self._path, version, text, datetime.now(UTC), info=self._info)
+
+    def maintain(self) -> None:
+        """Compact and expire (see `Log`)."""
+        Maintainer(store_at(self._path), self._retention).run()

@@ -751,3 +751,15 @@ def test_a_body_that_would_expand_too_far_is_withheld() -> None:
         assert (response.body.data != "") is kept
         assert response.body.truncated is not kept
         assert response.body.size == len(data)
+
+
+def test_a_header_is_redacted_the_same_when_its_value_is_remembered() -> None:
+    """A value that comes again gets the mark that it got first, by the name of its header."""
+    redactor = Redactor(KEY)
+    headers = [("authorization", "Bearer abc"), ("accept", "Bearer abc"), ("x-api-key", "k" * 300)]
+    exchange = Exchange(request_id="r", role="live", started_us=0, request=Request("GET", "/", headers=headers))
+    first, again = (redactor.exchange(exchange, parse_rules("").for_endpoint("", "")).request.headers for _ in range(2))
+    assert first == again
+    assert first[1] == ("accept", "Bearer abc")
+    assert MARK.fullmatch(first[0][1].removeprefix("Bearer "))
+    assert MARK.fullmatch(first[2][1])

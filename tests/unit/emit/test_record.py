@@ -199,3 +199,12 @@ def test_a_written_record_can_be_shrunk() -> None:
     assert smaller is not None
     assert len(smaller) <= 700
     assert shrink(record.value, 100) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"), [(None, None), ("none", []), ("shadow, control", ["shadow", "control"]), ("", [])]
+)
+def test_a_proxy_says_who_else_was_sent_the_request(header: str | None, expected: list[str] | None) -> None:
+    """Where it says nothing the setting `join.expect` holds."""
+    headers = [] if header is None else [(b"x-gnomon-expect", header.encode())]
+    assert written(observed(headers=headers)).expect == expected

@@ -17,11 +17,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
+from gnomon.config import Settings
 from gnomon.errors import DependencyError, InputError
 
 __all__ = ["KINDS", "SEALED", "SENTINEL", "Layout", "StoreInfo", "is_store", "link_new", "store_at", "sync_directory"]
@@ -44,7 +46,7 @@ SEALED: Final = (
     "runs",
     "learned_endpoints",
 )
-"""What is compacted. `missing` holds the comparisons whose other side never came, `late` the keys of those it came for."""
+"""What is compacted. `missing` holds comparisons whose other side never came, `late` the keys of those it came for."""
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -54,6 +56,11 @@ class StoreInfo(msgspec.Struct, frozen=True):
     id: str = ""
     horizon_us: int = 86_400_000_000
     patterns: int = 1_000
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say."""
+        return cls(horizon_us=settings.store.horizon // timedelta(microseconds=1), patterns=settings.limits.patterns)
 
 
 class Layout:

@@ -104,8 +104,8 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def load_manifest(layout: Layout) -> Manifest:
-    """Read the manifest that holds.
+def load_manifest(layout: Layout, version: int | None = None) -> Manifest:
+    """Read the manifest that holds, or one of another version.
 
     Raises:
         DependencyError: The directory cannot be read.
@@ -113,6 +113,8 @@ def load_manifest(layout: Layout) -> Manifest:
     with refused(layout.root):
         for _ in range(TRIES):
             newest = max(layout.manifests.glob("*.parquet"), default=None)
+            if version is not None:
+                newest = manifest_file(layout, version)
             if newest is None:
                 break
             try:

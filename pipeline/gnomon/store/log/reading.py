@@ -1,23 +1,19 @@
-"""Connections that read a store, and patience with files that go while a query looks for them."""
+"""Connections that read a store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any
 
 import duckdb
 
-from gnomon.store.database import translated
+from gnomon.store.database import reading_config, translated
 from gnomon.store.log.layout import Layout
 from gnomon.store.log.views import create_log_views
 
-__all__ = ["connect_log", "persistently"]
-
-T = TypeVar("T")
-TRIES: Final = 5
+__all__ = ["connect_log", "connect_log_for_users"]
 
 
-def connect_log(layout: Layout, config: dict[str, str | bool | int | float | list[str]]) -> duckdb.DuckDBPyConnection:
+def connect_log(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database with a store's views, in UTC.
 
     Raises:
@@ -36,12 +32,19 @@ def connect_log(layout: Layout, config: dict[str, str | bool | int | float | lis
     return connection
 
 
-def persistently(work: Callable[[], T]) -> T:
-    """Do `work`; again when a file that it had listed was compacted away before it was read."""
-    for _ in range(TRIES - 1):
-        try:
-            return work()
-        except duckdb.IOException as error:
-            if "No such file" not in str(error) and "No files found" not in str(error):
-                raise
-    return work()
+def connect_log_for_users(layout: Layout) -> duckdb.DuckDBPyConnection:
+    """The same for SQL of a user's: it can read files of this store and nothing else.
+
+    A statement that writes could write within the store: let only such run as read.
+    """
+    connection = connect_log(layout, reading_config())
+    try:
+        with translated(layout.root):
+            quoted = str(layout.root).replace("'", "''")
+            connection.execute(f"SET allowed_directories = ['{quoted}']")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -9,10 +9,10 @@ from typing import Any, Final
 import duckdb
 
 from gnomon.model import Comparison
-from gnomon.store.database import translated
+from gnomon.store.database import persistently, translated
 from gnomon.store.log.layout import Layout
-from gnomon.store.log.reading import connect_log, persistently
-from gnomon.store.log.views import glob_root, hot_rows, manifest_row, sealed_rows
+from gnomon.store.log.reading import connect_log
+from gnomon.store.log.views import hot_rows, manifest_row, sealed_rows
 
 __all__ = ["Recall"]
 
@@ -33,11 +33,9 @@ class Recall:
 
     def __init__(self, layout: Layout, series: str) -> None:
         self._root = layout.root
-        self._place = glob_root(layout.root)
         self._series = series
         self._layout = layout
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self.horizon_us = layout.info().horizon_us
 
     def close(self) -> None:
         """Let go of the connection; the next question opens another."""
@@ -48,10 +46,10 @@ class Recall:
     def landed(self, horizon_us: int) -> Iterator[tuple[str, str, str, int, bool]]:
         """Id, target, role, `started_us` and whether it is missing, of what landed within the newest horizon."""
         sql = _LANDED.format(
-            manifest=manifest_row(self._place),
-            hot=hot_rows(self._place, "worker"),
-            comparisons=sealed_rows(self._place, "comparisons"),
-            missing=sealed_rows(self._place, "missing"),
+            manifest=manifest_row(),
+            hot=hot_rows("worker"),
+            comparisons=sealed_rows("comparisons"),
+            missing=sealed_rows("missing"),
         )
         newest = self._rows(_NEWEST.format(rows=sql), {"series": self._series, "after": None})
         after = newest[0][0] - horizon_us if newest and newest[0][0] is not None else None
@@ -65,9 +63,9 @@ class Recall:
     def rejects(self, start: int) -> Iterator[tuple[str, int, int]]:
         """Source, partition and offset of the series' rejects at or after an offset: they may come again."""
         sql = _REJECTS.format(
-            manifest=manifest_row(self._place),
-            hot=hot_rows(self._place, "worker"),
-            rejects=sealed_rows(self._place, "rejects"),
+            manifest=manifest_row(),
+            hot=hot_rows("worker"),
+            rejects=sealed_rows("rejects"),
         )
         yield from self._rows(sql, {"series": self._series, "start": start})
 
@@ -97,7 +95,8 @@ SELECT r.request_id, r.target, r.role, epoch_us(r.started_at) AS started_us, r.m
     FROM counting AS c JOIN {missing} AS s ON s.gid = c.gid
     UNION ALL
     SELECT
-        h.series, h.request_id, h.target, h.role, h.started_at, h.outcome IN ('shadow_missing', 'live_missing') AS missing
+        h.series, h.request_id, h.target, h.role, h.started_at,
+        h.outcome IN ('shadow_missing', 'live_missing') AS missing
     FROM ({hot}) AS h WHERE h.kind = 'comparison'
 ) AS r
 WHERE r.series = $series AND ($after IS NULL OR r.started_at > make_timestamptz($after))

@@ -81,23 +81,20 @@ def sealed_schema(table: str) -> Any:  # noqa: ANN401 - pyarrow has no types
     return pa.schema([*public, *own, ("gid", pa.int64())])
 
 
-def create_store(root: Path, info: StoreInfo) -> Layout:
-    """Make a store, or take the one that is there and let it know the settings of `info`.
-
-    Any number of processes may do this at once.
+def create_store(layout: Layout, info: StoreInfo | None) -> None:
+    """Make a store but for its catalog, or let the one that is there know the settings of `info`, if there are any.
 
     Raises:
         DependencyError: The directory cannot be made or written.
         InputError: There is a store of another version.
     """
-    layout = Layout(root)
     with refused(layout.root):
         if layout.info_file.exists():
             known = layout.info()
-            wanted = msgspec.structs.replace(info, id=known.id)
+            wanted = msgspec.structs.replace(info or known, id=known.id)
             if wanted != known:
                 layout.write(layout.info_file, msgspec.json.encode(wanted))
-            return layout
+            return
         for directory in layout.directories():
             directory.mkdir(parents=True, exist_ok=True)
         for kind in KINDS:
@@ -106,9 +103,8 @@ def create_store(root: Path, info: StoreInfo) -> Layout:
             _create(layout, layout.sealed(table) / SENTINEL, _empty(sealed_schema(table)))
         _create(layout, layout.manifests / f"{0:012}.parquet", manifest_bytes(Manifest()))
         # The last to come: who sees it sees all the rest.
-        named = msgspec.structs.replace(info, id=secrets.token_hex(8))
+        named = msgspec.structs.replace(info or StoreInfo(), id=secrets.token_hex(8))
         _create(layout, layout.info_file, msgspec.json.encode(named))
-    return layout
 
 
 def _create(layout: Layout, target: Path, data: bytes) -> None:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated
+from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, persistently, script, translated
 from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
-from gnomon.store.log.shapes import table_schema
+from gnomon.store.log.shapes import create_store, table_schema
 
-__all__ = ["TABLES", "create_log_views", "hot_rows", "manifest_row", "sealed_rows", "write_catalog"]
+__all__ = [
+    "TABLES",
+    "create_log_views",
+    "files_sql",
+    "glob_root",
+    "hot_rows",
+    "manifest_row",
+    "prepare_store",
+    "sealed_rows",
+    "write_catalog",
+]
 
 TABLES: Final = (
     "comparisons", "differences", "exchanges", "rejects", "alerts", "rule_versions", "runs", "routed",
@@ -28,23 +40,23 @@ SELECT {sealed_columns} FROM counting AS c JOIN {sealed} AS s ON s.gid = c.gid
 _PLAIN_HOT: Final = "UNION ALL SELECT {hot_columns} FROM ({hot}) AS h"
 
 
-def manifest_row(root: str) -> str:
+def manifest_row() -> str:
     """SQL of the one row that says what counts."""
     return (
         "SELECT arg_max(x.groups, x.version) AS groups, arg_max(x.covered, x.version) AS covered "  # noqa: S608 - ours
-        f"FROM {_files(root, 'manifests')} AS x"
+        f"FROM {_files('manifests')} AS x"
     )
 
 
-def sealed_rows(root: str, table: str) -> str:
+def sealed_rows(table: str) -> str:
     """SQL of all compacted rows of a table, whether they count or not."""
-    return _files(root, f"sealed/{table}")
+    return _files(f"sealed/{table}")
 
 
-def hot_rows(root: str, kind: str) -> str:
+def hot_rows(kind: str) -> str:
     """SQL of the batches that no group holds; a CTE named `manifest` is there."""
     return (
-        f"SELECT b.* FROM {_files(root, f'hot/{kind}')} AS b "  # noqa: S608 - ours
+        f"SELECT b.* FROM {_files(f'hot/{kind}')} AS b "  # noqa: S608 - ours
         "ANTI JOIN (SELECT unnest(m.covered, recursive := true) FROM manifest AS m) AS k "
         "ON k.series = b.series AND k.upto >= b.seq"
     )
@@ -68,9 +80,21 @@ def create_log_views(connection: duckdb.DuckDBPyConnection, root: Path, info: St
         root: Where readers will find the store's files: absolute.
         info: The store's.
     """
-    place = glob_root(root)
-    for statement in _statements(place, info):
-        connection.execute(statement)
+    _root_is(connection, root)
+    text = script("log/views.sql").replace("{manifest}", manifest_row())
+    text = text.replace("{horizon_us}", str(info.horizon_us))
+    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
+    text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
+    text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
+    statements = [statement.query for statement in connection.extract_statements(text)]
+    for table in TABLES[4:]:
+        plain = _PLAIN + (_PLAIN_HOT if table in KINDS else "")
+        parts = {"manifest": manifest_row(), "sealed": sealed_rows(table), "hot": hot_rows(table)}
+        names = {"sealed_columns": columns(table, "s"), "hot_columns": columns(table, "h")}
+        statements.append(plain.format(table=table, **parts, **names))
+    for statement in statements:
+        # A view that is made has its files looked at, as one that is asked.
+        persistently(partial(connection.execute, statement))
     create_views(connection, info.patterns)
 
 
@@ -92,10 +116,11 @@ def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> 
                 quoted = str(temporary).replace("'", "''")
                 connection.execute(f"ATTACH '{quoted}' AS made (STORAGE_VERSION '{STORAGE_VERSION}')")
                 connection.execute("USE made")
-                # Views keep the types that they were made with, so that making them for another place reads files here.
                 connection.execute("CREATE TABLE store_version (version INTEGER NOT NULL, created_at TIMESTAMPTZ)")
                 connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
-                create_log_views(connection, root or layout.root, info)
+                create_log_views(connection, layout.root, info)
+                if root is not None:
+                    _root_is(connection, root)
                 connection.execute("CHECKPOINT made")
                 connection.execute("USE memory")
                 connection.execute("DETACH made")
@@ -108,29 +133,37 @@ def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> 
     return layout.catalog
 
 
-def _statements(place: str, info: StoreInfo) -> list[str]:
-    """What makes the views of TABLES."""
-    text = script("log/views.sql").replace("{manifest}", manifest_row(place))
-    text = text.replace("{horizon_us}", str(info.horizon_us))
-    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(place, found[1]), text)
-    text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(place, found[1]), text)
-    text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
-    made = [text]
-    for table in TABLES[4:]:
-        plain = _PLAIN + (_PLAIN_HOT if table in KINDS else "")
-        made.append(
-            plain.format(
-                table=table,
-                manifest=manifest_row(place),
-                sealed_columns=columns(table, "s"),
-                sealed=sealed_rows(place, table),
-                hot_columns=columns(table, "h"),
-                hot=hot_rows(place, table),
-            )
-        )
-    return made
+def _root_is(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Say where the store is: views that are made need its files there, those that are asked do."""
+    quoted = glob_root(root).replace("'", "''")
+    connection.execute(f"CREATE OR REPLACE MACRO store_root() AS '{quoted}'")
 
 
-def _files(root: str, directory: str) -> str:
-    quoted = f"{root}/{directory}/*.parquet".replace("'", "''")
-    return f"read_parquet('{quoted}', hive_partitioning = false)"
+def _files(directory: str) -> str:
+    return f"read_parquet(store_root() || '/{directory}/*.parquet', hive_partitioning = false)"
+
+
+def files_sql(files: Sequence[Path]) -> str:
+    """SQL of the rows of Parquet files."""
+    quoted = ", ".join("'" + glob_root(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{quoted}], hive_partitioning = false)"
+
+
+def prepare_store(root: Path, info: StoreInfo | None = None) -> Layout:
+    """Make a store with its catalog, or take the one that is there and let it know the settings of `info`.
+
+    Without `info` a new store gets the defaults, and another keeps what it knows.
+
+    Any number of processes may do this at once. A catalog that is there stays, unless the settings differ.
+
+    Raises:
+        DependencyError: The directory cannot be made or written.
+        InputError: There is a store of another version.
+    """
+    layout = Layout(root)
+    before = layout.info() if layout.info_file.exists() else None
+    create_store(layout, info)
+    after = layout.info()
+    if after != before or not layout.catalog.exists():
+        write_catalog(layout, after)
+    return layout

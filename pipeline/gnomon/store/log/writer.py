@@ -17,7 +17,8 @@ from gnomon.store.log.manifest import Position
 from gnomon.store.log.recall import Recall
 from gnomon.store.log.seen import Seen, seen_key
 from gnomon.store.log.series import Clock, Series, utc_now
-from gnomon.store.log.shapes import DIFFERENCES, create_store
+from gnomon.store.log.shapes import DIFFERENCES
+from gnomon.store.log.views import prepare_store
 
 __all__ = ["Batch", "Landed", "LogWriter"]
 
@@ -65,7 +66,7 @@ class LogWriter:
         path: The store's directory; it is made where it is not there.
         topic: The topic that is read.
         partition: Its partition.
-        info: What the store's readers must know: `store.horizon`, `limits.patterns`.
+        info: What the store's readers must know (`StoreInfo.of(settings)`), where that changes.
         clock: What `landed_at` is read from.
 
     Raises:
@@ -74,16 +75,16 @@ class LogWriter:
     """
 
     def __init__(
-        self, path: Path, topic: str, partition: int, *, info: StoreInfo = StoreInfo(), clock: Clock = utc_now
+        self, path: Path, topic: str, partition: int, *, info: StoreInfo | None = None, clock: Clock = utc_now
     ) -> None:
-        layout = create_store(path, info)
+        layout = prepare_store(path, info)
+        self._horizon_us = layout.info().horizon_us
         self._series = Series(layout, "worker", f"{topic}-{partition}", clock)
         self._recall = Recall(layout, self._series.footer.series)
-        self._horizon_us = info.horizon_us
-        self._seen = Seen(info.horizon_us)
-        self._requests = Seen(info.horizon_us)
+        self._seen = Seen(self._horizon_us)
+        self._requests = Seen(self._horizon_us)
         self._untargeted = False
-        for request_id, target, role, started_us, missing in self._recall.landed(info.horizon_us):
+        for request_id, target, role, started_us, missing in self._recall.landed(self._horizon_us):
             self._seen.add(seen_key(request_id, target, role), started_us, missing=missing)
             self._requests.add(seen_key(request_id, "", ""), started_us, missing=False)
             self._untargeted |= missing and not target
@@ -126,9 +127,9 @@ class LogWriter:
         fresh, replays = self._fresh(batch.comparisons)
         exchanges = self._exchanges(batch, fresh)
         rejects = [row for row in batch.rejects if _place(row) not in self._rejects]
-        parts = [
-            part(rows) for part, rows in ((_compared, fresh), (_exchanged, exchanges), (_refused, rejects)) if rows
-        ]
+        parts = [_compared(fresh)] if fresh else []
+        parts += [_exchanged(exchanges)] if exchanges else []
+        parts += [_refused(rejects)] if rejects else []
         before = self._series.footer.seq
         try:
             size = self._series.commit(parts, batch.position, batch.state)
