@@ -51,7 +51,8 @@ CREATE MACRO learned_names() AS TABLE
 CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     SELECT
         c.request_id, c.target, c.role, c.service, coalesce(t.template, c.endpoint) AS endpoint, c.started_at,
-        c.outcome, c.severity, c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules
+        c.outcome, c.severity, c.live_status, c.shadow_status, c.live_error, c.shadow_error,
+        c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules
     FROM comparisons AS c
     LEFT JOIN learned_names() AS t ON t.service = c.service AND t.endpoint = c.endpoint
     WHERE (since IS NULL OR c.started_at >= CAST(since AS TIMESTAMPTZ))
@@ -64,7 +65,8 @@ CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'ex
         END;
 
 -- Comparisons of role shadow, each with what the same request's control says: null where it did not answer, else
--- whether the control takes one off the divergences: it differs while the shadow matched, or live failed for both.
+-- whether the control takes one off the divergences: it shows a difference that the shadow does not, or live failed for
+-- both. As the shadow's outcome is `diff` where it shows what the control does not, two of a kind take off what they add.
 -- Requests meet by a 64-bit hash here and below: millions of text keys would not fit in bounded memory.
 CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH control AS (
@@ -75,14 +77,37 @@ CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'excl
             AND (since IS NULL OR k.started_at >= CAST(since AS TIMESTAMPTZ))
             AND (until IS NULL OR k.started_at < CAST(until AS TIMESTAMPTZ))
         GROUP BY ALL
+    ),
+    control_shows AS MATERIALIZED (
+        SELECT DISTINCT hash(d.request_id, d.started_at) AS request, hash(d.pattern, d.kind) AS place
+        FROM differences AS d
+        WHERE d.role = 'control' AND NOT d.noise
+            AND (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
+            AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
+    ),
+    shadow_shows AS MATERIALIZED (
+        SELECT DISTINCT hash(d.request_id, d.started_at) AS request, d.target, hash(d.pattern, d.kind) AS place
+        FROM differences AS d
+        SEMI JOIN control_shows AS k ON k.request = hash(d.request_id, d.started_at)
+        WHERE d.role = 'shadow'
+    ),
+    -- Where both differ from live and the control shows more.
+    control_more AS (
+        SELECT DISTINCT b.request, b.target
+        FROM (SELECT DISTINCT x.request, x.target FROM shadow_shows AS x) AS b
+        JOIN control_shows AS k ON k.request = b.request
+        ANTI JOIN shadow_shows AS x ON x.request = k.request AND x.target = b.target AND x.place = k.place
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
+        s.live_status, s.shadow_status, s.live_error, s.shadow_error,
         CASE WHEN control.diverged IS NOT NULL THEN
-            (control.diverged AND s.outcome = 'match') OR (control.live_failed AND s.outcome = 'live_error')
+            (control.diverged AND (s.outcome = 'match' OR more.request IS NOT NULL AND s.outcome IN ('diff', 'noise')))
+            OR (control.live_failed AND s.outcome = 'live_error')
         END AS control_only
     FROM selected_comparisons(since, until, synthetic) AS s
     LEFT JOIN control ON control.request = hash(s.request_id, s.started_at)
+    LEFT JOIN control_more AS more ON more.request = hash(s.request_id, s.started_at) AND more.target = s.target
     WHERE s.role = 'shadow';
 
 CREATE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
