@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
+    "verdict": "gnomon.cli.verdict:verdict",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +12,10 @@ from typing import Any, Self
 import duckdb
 import msgspec
 
+from gnomon.core.judge import Evidence
 from gnomon.model import Comparison, Difference, Exchange
 from gnomon.store.database import connect_read_only, translated
+from gnomon.store.judging import read_evidence
 from gnomon.store.statistics import Selection, Statistics, Totals
 from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report
 
@@ -84,6 +86,10 @@ class Store:
         return self._statistics.report(
             selection or Selection(), title=title, source=str(self.path), now=now, max_samples=max_samples
         )
+
+    def evidence(self, selection: Selection | None = None, *, warmup: timedelta = timedelta()) -> Evidence:
+        """What a verdict is about; latencies of the first `warmup` of each target are left out."""
+        return read_evidence(self._connection, self.path, selection or Selection(), warmup)
 
     def rules(self, version: str) -> str | None:
         """The text of a rule set by its version; None when this database never saw it."""

@@ -38,6 +38,9 @@ CREATE MACRO is_pair(outcome) AS outcome NOT IN ('shadow_missing', 'live_missing
 -- Whether the comparison counts in the denominator of a divergence rate.
 CREATE MACRO is_judged(outcome) AS outcome NOT IN ('live_missing', 'incomparable');
 
+-- Whether a side failed: there is no answer, or the server says that it could not give one.
+CREATE MACRO failed(status, error) AS error IS NOT NULL OR coalesce(status >= 500, false);
+
 CREATE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
 
 -- The names in force: landed endpoint names and the templates learned for them.

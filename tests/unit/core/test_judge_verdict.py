@@ -142,7 +142,7 @@ def test_fields_that_differ_more_often_than_the_control_are_named_worst_first() 
         field("/body/broken", 3_000, 3),
         field("/body/twice", 2, 0),
     )
-    found = [reason for reason in judge(endpoint(plus=3_000), fields=fields).verdict.reasons if reason.code == "field"]
+    found = [reason for reason in judge(endpoint(plus=3_000), fields=fields).verdict.reasons if reason.pattern]
     assert [(reason.pattern, reason.kind) for reason in found] == [
         ("/body/broken", "changed"),
         ("/body/noisy", "type_changed"),
@@ -150,6 +150,20 @@ def test_fields_that_differ_more_often_than_the_control_are_named_worst_first() 
     assert found[0].rate == pytest.approx(2_997 / 20_000)
     assert found[0].interval is not None
     assert found[0].request_ids == ["r-9"]
+
+
+def test_a_field_fails_where_the_noise_of_its_endpoint_hides_it() -> None:
+    """A field is held to its endpoint's limit by itself, and by its share of the traffic to that of everything."""
+    noisy = endpoint(plus=6_000, minus=5_000, total=20_000)
+    others = endpoint("GET /b", 80_000)
+    (reason,) = [r for r in judge(noisy, others, fields=(field("/body/a", 1_500, 0),)).verdict.reasons if r.pattern]
+    assert (reason.code, reason.endpoint) == ("max_endpoint_divergence", "GET /a")
+    assert reason.rate == pytest.approx(0.075)
+    verdict = judge(endpoint(), fields=(field("/body/a", 600, 0),)).verdict
+    assert verdict.verdict == "fail"
+    assert (verdict.reasons[0].code, verdict.reasons[0].pattern) == ("max_divergence", "/body/a")
+    seldom = judge(noisy, endpoint("GET /b", 8_000_000), fields=(field("/body/a", 900, 0),)).verdict
+    assert "undecided_max_endpoint_divergence" in [r.code for r in seldom.reasons if r.pattern]
 
 
 def test_a_field_below_the_smallest_effect_is_not_named() -> None:

@@ -14,6 +14,7 @@ from gnomon.core.judge.evidence import EndpointEvidence, Evidence, Limits, Timin
 from gnomon.core.judge.family import log_threshold
 from gnomon.core.judge.latency import measure_latency
 from gnomon.core.judge.quantiles import shift_interval
+from gnomon.model import DifferenceKind
 from gnomon.summary import EndpointLatency, LatencyShift, Shift
 
 __all__ = ["EXAMPLES", "Check", "all_timings", "evidence_threshold", "latency_by_endpoint", "make_checks"]
@@ -30,6 +31,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     endpoint: str | None = None
+    pattern: str | None = None
+    kind: DifferenceKind | None = None
     limit: float
     rate: float | None
     interval: tuple[float | None, float | None]

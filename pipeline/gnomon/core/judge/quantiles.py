@@ -3,8 +3,10 @@
 A quantile is bounded by bounding the share of requests below it: the ranks that the share may have give the order
 statistics it lies between (Howard and Ramdas 2022, section 3). Two quantiles of paired latencies are compared at
 live's own quantile x: if the shadow's is no larger, the shadow exceeds x no more often than live does on the same
-requests, and `betting` can refute that. x is not known, so the least evidence over all x that live's own bound allows
-counts (Berger and Boos 1994, for p-values). Pairing takes out what makes a request slow on both sides.
+requests, and it exceeds x in no more requests than the share above the quantile. `betting` can refute either; the mean
+of the two is evidence too. The first takes out what makes a request slow on both sides, the second needs fewer pairs
+far out in the tail. x is not known, so the least evidence over all x that live's own bound allows counts (Berger and
+Boos 1994, for p-values).
 """
 
 from __future__ import annotations
@@ -117,6 +119,7 @@ class _Profile:
 
     def __init__(self, live: Array, shadow: Array, share: float, threshold: float) -> None:
         self._count = len(live)
+        self._above_share = 1 - share
         self._threshold = threshold + _FOR_SHIFT
         ordered = np.sort(live)
         least, largest = quantile_ranks(self._count, share, threshold + _FOR_PLACE)
@@ -144,16 +147,21 @@ class _Profile:
         joint, live, shadow = self._joint(shift)
         # In cell j: at least `plus` requests have live <= x < shadow, at most `minus` have shadow <= x < live.
         both = joint[np.arange(len(live) - 1), np.arange(1, len(live))]
-        return self._least(live[:-1] - both, shadow[1:] - both) >= self._threshold
+        paired = log_evidence(live[:-1] - both, shadow[1:] - both, self._count)
+        alone = log_evidence(self._count - shadow[1:], 0, self._count, self._above_share)
+        return self._refutes(paired, alone)
 
     def refutes_at_least(self, shift: float) -> bool:
         """Whether the shadow's quantile is shown to be above live's by less than `shift`."""
         joint, live, shadow = self._joint(shift)
         both = joint[np.arange(1, len(live)), np.arange(len(live) - 1)]
-        return self._least(shadow[:-1] - both, live[1:] - both) >= self._threshold
+        paired = log_evidence(shadow[:-1] - both, live[1:] - both, self._count)
+        alone = log_evidence(0, self._count - shadow[:-1], self._count, -self._above_share)
+        return self._refutes(paired, alone)
 
-    def _least(self, plus: Array, minus: Array) -> float:
-        return float(np.min(log_evidence(plus, minus, self._count)))
+    def _refutes(self, paired: Array, alone: Array) -> bool:
+        """Whether the mean of both pieces of evidence is enough in every cell."""
+        return bool(np.min(np.logaddexp(paired, alone)) - np.log(2) >= self._threshold)
 
     def _joint(self, shift: float) -> tuple[Array, Array, Array]:
         """How many requests have live at most edge i and the shifted shadow at most edge j; and each side's own."""

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
-import numpy as np
 
-from gnomon.core.judge.betting import log_evidence, lower_end, upper_end
 from gnomon.core.judge.checks import (
     Check,
     all_timings,
@@ -19,13 +17,14 @@ from gnomon.core.judge.checks import (
     latency_by_endpoint,
     make_checks,
 )
-from gnomon.core.judge.evidence import EndpointEvidence, Evidence, FieldEvidence, Limits
+from gnomon.core.judge.evidence import EndpointEvidence, Evidence, Limits
+from gnomon.core.judge.fields import field_checks
 from gnomon.core.judge.latency import measure_latency
 from gnomon.summary import EndpointLatency, Verdict, VerdictLatency, VerdictReason
 
-__all__ = ["Coverage", "Judgement", "diverging_fields", "give_verdict"]
+__all__ = ["Coverage", "Judgement", "give_verdict"]
 
-MOST_FIELDS: Final = 100
+MOST_REASONS: Final = 200
 MOST_ENDPOINTS: Final = 100
 
 
@@ -52,9 +51,12 @@ def give_verdict(evidence: Evidence, limits: Limits) -> Judgement:
     timings = all_timings(endpoints)
     overall = measure_latency(timings, threshold) if len(timings) else None
     by_endpoint = latency_by_endpoint(endpoints, threshold)
-    checks = make_checks(endpoints, overall, by_endpoint, limits, threshold)
     pairs = sum(endpoint.pairs for endpoint in endpoints)
     judged = sum(endpoint.divergence.total for endpoint in endpoints)
+    checks = [
+        *make_checks(endpoints, overall, by_endpoint, limits, threshold),
+        *field_checks(evidence.fields, judged, limits, threshold),
+    ]
     enough = min(pairs, judged) >= limits.min_pairs
     decision = _decide(checks) if enough else "undecided"
     low, high = checks[0].interval
@@ -68,11 +70,8 @@ def give_verdict(evidence: Evidence, limits: Limits) -> Judgement:
                 overall=overall,
                 endpoints=sorted(by_endpoint, key=_shift_of, reverse=True)[:MOST_ENDPOINTS],
             ),
-            reasons=[
-                *([] if enough else [VerdictReason(code="min_pairs")]),
-                *_exceeded(checks),
-                *diverging_fields(evidence.fields, limits.min_effect, threshold),
-                *(_undecided(checks) if decision == "undecided" else []),
+            reasons=[*([] if enough else [VerdictReason(code="min_pairs")]), *_reasons(checks, decision)][
+                :MOST_REASONS
             ],
         ),
         checks=checks,
@@ -86,48 +85,31 @@ def _decide(checks: Sequence[Check]) -> Literal["pass", "fail", "undecided"]:
     return "undecided" if any(check.state == "open" and check.covered for check in checks) else "pass"
 
 
-def diverging_fields(fields: Sequence[FieldEvidence], min_effect: float, threshold: float) -> list[VerdictReason]:
-    """Fields at which the shadow differs more often than the control by more than `min_effect`, the worst first."""
-    if not fields:
-        return []
-    plus, minus, total = np.array([(f.tally.plus, f.tally.minus, f.tally.total) for f in fields], dtype=np.float64).T
-    found = np.flatnonzero(log_evidence(plus, minus, total, min_effect) >= threshold)
-    low = np.maximum(lower_end(plus[found], minus[found], total[found], threshold), 0)
-    high = upper_end(plus[found], minus[found], total[found], threshold)
-    reasons = [
-        VerdictReason(
-            code="field",
-            endpoint=field.endpoint,
-            pattern=field.pattern,
-            kind=field.kind,
-            rate=field.tally.mean,
-            interval=(float(lowest), float(highest)),
-            request_ids=field.request_ids,
-        )
-        for field, lowest, highest in zip((fields[int(at)] for at in found), low, high, strict=True)
+def _reasons(checks: Sequence[Check], decision: str) -> list[VerdictReason]:
+    """What exceeds its limit, then fields that diverge within theirs, then what holds up a verdict; the worst first."""
+    exceeded = [check for check in checks if check.state == "exceeded"]
+    fields = [check for check in checks if check.state == "kept" and check.pattern is not None]
+    undecided = [c for c in checks if decision == "undecided" and c.state == "open" and c.covered]
+    return [
+        *(_reason(check, check.code) for check in _worst_first(exceeded)),
+        *(_reason(check, check.code) for check in fields),
+        *(_reason(check, f"undecided_{check.code}") for check in _worst_first(undecided)),
     ]
-    return sorted(reasons, key=_badness)[:MOST_FIELDS]
 
 
-def _badness(reason: VerdictReason) -> tuple[float, str, str, str]:
-    """Order by the lower end, the highest first; by name where that is the same."""
-    low = reason.interval[0] if reason.interval else None
-    return -(low or 0.0), reason.endpoint or "", reason.pattern or "", reason.kind or ""
-
-
-def _exceeded(checks: Sequence[Check]) -> list[VerdictReason]:
-    exceeded = sorted((check for check in checks if check.state == "exceeded"), key=lambda check: -check.excess)
-    return [_reason(check, check.code) for check in exceeded]
-
-
-def _undecided(checks: Sequence[Check]) -> list[VerdictReason]:
-    still = sorted((c for c in checks if c.state == "open" and c.covered), key=lambda check: -check.excess)
-    return [_reason(check, f"undecided_{check.code}") for check in still]
+def _worst_first(checks: Sequence[Check]) -> list[Check]:
+    return sorted(checks, key=lambda check: -check.excess)
 
 
 def _reason(check: Check, code: str) -> VerdictReason:
     return VerdictReason(
-        code=code, endpoint=check.endpoint, rate=check.rate, interval=check.interval, request_ids=check.request_ids
+        code=code,
+        endpoint=check.endpoint,
+        pattern=check.pattern,
+        kind=check.kind,
+        rate=check.rate,
+        interval=check.interval,
+        request_ids=check.request_ids,
     )
 
 
@@ -137,7 +119,7 @@ def _shift_of(latency: EndpointLatency) -> float:
 
 
 def _coverage(checks: Sequence[Check], endpoints: Sequence[EndpointEvidence]) -> Coverage:
-    own = [check for check in checks if check.code == "max_endpoint_divergence"]
+    own = [check for check in checks if check.code == "max_endpoint_divergence" and check.pattern is None]
     counts = [endpoint.divergence.total for endpoint in endpoints]
     covered = sum(count for check, count in zip(own, counts, strict=True) if check.covered)
     return Coverage(
