@@ -24,10 +24,10 @@ __all__ = ["Array", "Tally", "log_evidence", "lower_end", "mean_interval", "uppe
 
 Array: TypeAlias = NDArray[np.float64]
 
-# Parts of the largest bet allowed. Small effects want small bets, a candidate that always differs the largest; twelve
-# in steps of 0.6 miss the best bet by little, and slightly more weight on large ones finds what is plain at once.
-_PARTS: Final[Array] = 0.9999 * 0.6 ** np.arange(12.0)
-_LOG_WEIGHTS: Final[Array] = 0.25 * np.log(_PARTS) - np.log(np.sum(_PARTS**0.25))
+# Parts of the largest bet allowed. Small effects want small bets, a candidate that always differs the largest; sixteen
+# in steps of 0.7 miss the best bet by little, and somewhat more weight on large ones finds what is plain at once.
+_PARTS: Final[Array] = 0.9999 * np.concatenate(([1.0, 0.85], 0.7 ** np.arange(1.0, 15.0)))
+_LOG_WEIGHTS: Final[Array] = 0.4 * np.log(_PARTS) - np.log(np.sum(_PARTS**0.4))
 
 _HALVINGS: Final = 48
 
