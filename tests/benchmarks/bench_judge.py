@@ -138,6 +138,50 @@ def false_alarms_together() -> Iterator[str]:
     yield "  " + ", ".join(f"{name} {np.mean(found):.1%}" for name, found in alarms.items())
 
 
+def false_alarms_one_after_the_other() -> Iterator[str]:
+    """A/A: 150 equally noisy fields that become testable one after the other, the worst order for the family's size."""
+    rng = np.random.default_rng(13)
+    wrong = 0
+    for _ in range(AGAIN // 4):
+        begins = np.sort(rng.integers(0, 200, PATTERNS))
+        steps = rng.multinomial(LOOK, [0.05, 0.05, 0.9], size=(PATTERNS, 200))
+        steps *= np.arange(200)[np.newaxis, :, np.newaxis] >= begins[:, np.newaxis, np.newaxis]
+        seen = steps.cumsum(axis=1).astype(np.float64)
+        pairs = np.maximum(seen.sum(axis=2), 1)
+        attainable = log_evidence(seen[..., 0] + seen[..., 1], 0, pairs, MIN_EFFECT)
+        threshold = np.array([log_threshold(attainable[:, look], 0.95) for look in range(200)])
+        wrong += bool((log_evidence(seen[..., 0], seen[..., 1], pairs, MIN_EFFECT) >= threshold).any())
+    yield f"A/A, {PATTERNS} fields of 5 % noise that appear one after the other: {wrong / (AGAIN // 4):.1%} of runs"
+
+
+def whole_verdicts() -> Iterator[str]:
+    """A/A of everything at once: four endpoints with latencies and 20 noisy fields, looked at ten times."""
+    runs, failed, named, passed = 40, 0, 0, 0
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        names = [f"GET /{number}" for number in range(4)]
+        timings = {name: latencies(5_000, rng) for name in names}
+        scores = rng.multinomial(500, [0.02, 0.02, 0.96], size=(4, 5, 10)).cumsum(axis=2)
+        verdicts = []
+        for look in range(10):
+            count = 500 * (look + 1)
+            endpoints = [
+                endpoint_of(name, Tally(*map(int, scores[number, 0, look, :2]), count), timings[name], count)
+                for number, name in enumerate(names)
+            ]
+            fields = [
+                field_of(name, place, Tally(*map(int, scores[number, place, look, :2]), count))
+                for number, name in enumerate(names)
+                for place in range(5)
+            ]
+            verdicts.append(give_verdict(Evidence(endpoints, fields), LIMITS).verdict)
+        failed += any(verdict.verdict == "fail" for verdict in verdicts)
+        named += any(reason.pattern for verdict in verdicts for reason in verdict.reasons)
+        passed += verdicts[-1].verdict == "pass"
+    yield f"A/A, whole verdicts of 4 endpoints, 20 fields and latencies, {runs} runs of ten looks up to 20,000 pairs:"
+    yield f"  {failed / runs:.0%} ever fail, {named / runs:.0%} ever name a field, {passed / runs:.0%} pass at the end"
+
+
 def at_the_limit() -> Iterator[str]:
     """The worst case for a false fail: a true rate that is just the limit."""
     rng = np.random.default_rng(17)
@@ -216,56 +260,75 @@ def sparse_errors() -> Iterator[str]:
     yield f"  Mann-Whitney over 60 windows of 10 requests (600 pairs): seen in {np.mean(windows):.0%} of runs"
 
 
+LIMITS = Limits(
+    max_divergence=0.01,
+    max_endpoint_divergence=0.05,
+    max_error_increase=0.005,
+    max_p50_shift=0.1,
+    max_p99_shift=0.25,
+    min_pairs=500,
+    min_effect=MIN_EFFECT,
+    confidence=0.95,
+)
+
+
+def endpoint_of(name: str, divergence: Tally, timings: tuple[Array, Array], count: int) -> EndpointEvidence:
+    """Evidence of one endpoint: the first `count` of its latencies, and no errors."""
+    return EndpointEvidence(
+        service="shop",
+        endpoint=name,
+        target="shop@2",
+        pairs=count,
+        divergence=divergence,
+        errors=Tally(0, 0, count),
+        timings=Timings(timings[0][:count], timings[1][:count]),
+    )
+
+
+def field_of(endpoint: str, place: int, tally: Tally) -> FieldEvidence:
+    """Evidence of one field of an endpoint."""
+    pattern = f"/body/{place}"
+    return FieldEvidence(
+        service="shop",
+        endpoint=endpoint,
+        target="shop@2",
+        pattern=pattern,
+        kind="changed",
+        tally=tally,
+        controlled=True,
+    )
+
+
 def cost() -> Iterator[str]:
     """CPU of a verdict over 50 endpoints and 150 fields."""
     rng = np.random.default_rng(31)
-    endpoints, fields = [], []
-    for number in range(50):
-        name, pairs = f"GET /{number}", 10_000
-        endpoints.append(
-            EndpointEvidence(
-                service="shop",
-                endpoint=name,
-                target="shop@2",
-                pairs=pairs,
-                divergence=Tally(100, 100, pairs),
-                errors=Tally(0, 0, pairs),
-                timings=Timings(*latencies(pairs, rng)),
-            )
-        )
-        for place in range(3):
-            tally = Tally(50, 50, pairs)
-            fields.append(
-                FieldEvidence(
-                    service="shop",
-                    endpoint=name,
-                    target="shop@2",
-                    pattern=f"/body/{place}",
-                    kind="changed",
-                    tally=tally,
-                    controlled=True,
-                )
-            )
-    limits = Limits(
-        max_divergence=0.01,
-        max_endpoint_divergence=0.05,
-        max_error_increase=0.005,
-        max_p50_shift=0.1,
-        max_p99_shift=0.25,
-        min_pairs=500,
-        min_effect=MIN_EFFECT,
-        confidence=0.95,
-    )
+    pairs = 10_000
+    names = [f"GET /{number}" for number in range(50)]
+    endpoints = [endpoint_of(name, Tally(100, 100, pairs), latencies(pairs, rng), pairs) for name in names]
+    fields = [field_of(name, place, Tally(50, 50, pairs)) for name in names for place in range(3)]
     started = time.process_time()
-    judged = give_verdict(Evidence(endpoints, fields), limits)
+    judged = give_verdict(Evidence(endpoints, fields), LIMITS)
     seconds = time.process_time() - started
     verdict = judged.verdict.verdict
     yield f"A verdict over 50 endpoints, 150 fields and 500,000 latencies: {verdict}, {seconds:.1f} s of CPU"
 
 
+PARTS = (
+    false_alarms,
+    false_alarms_together,
+    false_alarms_one_after_the_other,
+    whole_verdicts,
+    at_the_limit,
+    power,
+    tails,
+    sparse_errors,
+    cost,
+)
+
+
 def main() -> None:
     """Run every simulation and print it."""
-    for part in (false_alarms, false_alarms_together, at_the_limit, power, tails, sparse_errors, cost):
+    for part in PARTS:
         started = time.process_time()
         for line in part():
             print(line, flush=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
+import jsonschema
 import msgspec
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from gnomon.core.judge import (
     Timings,
     give_verdict,
 )
+from gnomon.reference import schemas
 
 LIMITS = Limits(
     max_divergence=0.01,
@@ -206,3 +209,4 @@ def test_a_verdict_is_plain_json() -> None:
         for reason in plain["reasons"]
     )
     assert math.isfinite(plain["latency"]["overall"]["hodges_lehmann_ms"])
+    jsonschema.validate(plain, json.loads(schemas()["verdict"]))
