@@ -7,11 +7,11 @@ words what each figure means.
 
 from __future__ import annotations
 
-from gnomon.core.judge.betting import Tally, log_evidence, lower_end, mean_interval, upper_end
+from gnomon.core.judge.betting import Tally, log_evidence, mean_interval
 from gnomon.core.judge.checks import Check
 from gnomon.core.judge.evidence import EndpointEvidence, Evidence, FieldEvidence, Limits, Timings
 from gnomon.core.judge.family import log_threshold
-from gnomon.core.judge.quantiles import hodges_lehmann, quantile_interval, shift_interval
+from gnomon.core.judge.quantiles import shift_interval
 from gnomon.core.judge.verdict import Coverage, Judgement, give_verdict
 
 __all__ = [
@@ -25,12 +25,8 @@ __all__ = [
     "Tally",
     "Timings",
     "give_verdict",
-    "hodges_lehmann",
     "log_evidence",
     "log_threshold",
-    "lower_end",
     "mean_interval",
-    "quantile_interval",
     "shift_interval",
-    "upper_end",
 ]
