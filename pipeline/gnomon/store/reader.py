@@ -7,17 +7,18 @@ from datetime import datetime, timedelta
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import msgspec
 
-from gnomon.core.judge import Evidence
 from gnomon.model import Comparison, Difference, Exchange
 from gnomon.store.database import connect_read_only, translated
-from gnomon.store.judging import read_evidence
 from gnomon.store.statistics import Selection, Statistics, Totals
 from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report
+
+if TYPE_CHECKING:
+    from gnomon.core.judge import Evidence
 
 __all__ = ["JudgedRequest", "Store", "open_store"]
 
@@ -89,6 +90,9 @@ class Store:
 
     def evidence(self, selection: Selection | None = None, *, warmup: timedelta = timedelta()) -> Evidence:
         """What a verdict is about; latencies of the first `warmup` of each target are left out."""
+        # NumPy is for verdicts alone: `gnomon compare` starts without it.
+        from gnomon.store.judging import read_evidence  # noqa: PLC0415
+
         return read_evidence(self._connection, self.path, selection or Selection(), warmup)
 
     def rules(self, version: str) -> str | None:
