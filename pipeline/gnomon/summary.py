@@ -7,14 +7,18 @@ Rates are shares between 0 and 1; latencies are milliseconds. A divergence rate 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from gnomon.model import DifferenceKind, JsonValue, Severity
 
 __all__ = [
+    "Delta",
+    "EndpointLatency",
     "EndpointStat",
     "FieldStat",
+    "LatencyShift",
     "LatencyStat",
     "OutcomeCounts",
     "Quantiles",
@@ -23,6 +27,10 @@ __all__ = [
     "Report",
     "RunSummary",
     "Sample",
+    "Shift",
+    "Verdict",
+    "VerdictLatency",
+    "VerdictReason",
 ]
 
 
@@ -179,3 +187,80 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     latency: list[LatencyStat]
     rejects: list[RejectCount]
     samples: list[Sample]
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantile: of live and of the shadow in milliseconds, and their ratio minus 1 with its interval.
+
+    An end is None where there are too few pairs for it.
+    """
+
+    live_ms: float
+    shadow_ms: float
+    shift: float | None
+    interval: tuple[float | None, float | None]
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantile of the paired deltas, shadow minus live, in milliseconds, with its interval."""
+
+    ms: float
+    interval: tuple[float | None, float | None]
+
+
+class LatencyShift(msgspec.Struct, frozen=True, kw_only=True):
+    """How the shadow's latency compares with live's on the same requests; `hodges_lehmann_ms` estimates the shift."""
+
+    pairs: int
+    p50: Shift
+    p90: Shift
+    p99: Shift
+    delta_p50: Delta
+    delta_p90: Delta
+    delta_p99: Delta
+    hodges_lehmann_ms: float
+
+
+class EndpointLatency(msgspec.Struct, frozen=True, kw_only=True):
+    """The latency of one endpoint against one target."""
+
+    service: str
+    endpoint: str
+    target: str
+    shift: LatencyShift
+
+
+class VerdictLatency(msgspec.Struct, frozen=True, kw_only=True):
+    """Latency overall, None without a pair that has both, and by endpoint, the greatest shift first."""
+
+    overall: LatencyShift | None = None
+    endpoints: list[EndpointLatency] = []
+
+
+class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a verdict is what it is.
+
+    `code` is the limit exceeded (`max_divergence`, `max_endpoint_divergence`, `max_error_increase`,
+    `max_latency_shift.p50`, `max_latency_shift.p99`), the same after `undecided_` where its interval is on both sides
+    of the limit, `min_pairs`, or `field` for a field that diverges and keeps the limits. Fields have a pattern and a
+    kind, whatever their code. `rate` is a share, or a shift for latencies.
+    """
+
+    code: str
+    endpoint: str | None = None
+    pattern: str | None = None
+    kind: DifferenceKind | None = None
+    rate: float | None = None
+    interval: tuple[float | None, float | None] | None = None
+    request_ids: list[str] = []
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What `gnomon verdict --json` prints. Reasons are the worst first."""
+
+    verdict: Literal["pass", "fail", "undecided"]
+    pairs: int
+    divergence_rate: float | None
+    interval: tuple[float, float] | None
+    latency: VerdictLatency
+    reasons: list[VerdictReason]

@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "rules": "gnomon.cli.rules:rules",
     "topics": "gnomon.cli.topics:topics",
     "worker": "gnomon.cli.worker:worker",
+    "verdict": "gnomon.cli.verdict:verdict",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -20,9 +20,12 @@ from gnomon.cli.options import (
     read_rules,
     rules_option,
 )
+from gnomon.cli.text import one_line
 from gnomon.config import find_database, find_rules
 
 __all__ = ["rules"]
+
+MOST_REFUSED: Final = 20
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -87,19 +90,28 @@ def test(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - s
 def suggest(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see _Given
     """Propose rules from what has landed, with the evidence for each, as TOML to read and to add to rules.toml.
 
+    Proposed are endpoint templates, and rules for volatile fields: timestamps, UUIDs, counters, tokens, names of
+    instances. Fields that differ often and are not proposed are named on stderr, with the reason.
+
     \b
     Examples:
       $ gnomon rules suggest
       $ gnomon rules suggest --service cart --since 24h >> rules.toml
     """
     from gnomon.store import Selection, open_store
-    from gnomon.suggest import suggest_templates, toml_of
+    from gnomon.suggest import suggest_rules, suggest_templates, toml_of
 
     given = _Given(**options)
     selection = Selection(since=given.since, until=given.until, service=given.service, target=given.target)
     with open_store(find_database(given.db, load(context, given.config).settings)) as store:
-        found = suggest_templates(store, selection)
-    if found:
-        click.echo(toml_of(found), nl=False)
+        templates = suggest_templates(store, selection)
+        found, refused = suggest_rules(store, selection)
+    if templates or found:
+        click.echo(toml_of([*templates, *found]), nl=False)
     else:
-        click.echo("nothing to suggest: no path segment of the endpoint names looks like it holds values", err=True)
+        click.echo("nothing to suggest: no path segment and no field looks like it holds volatile values", err=True)
+    for field in refused[:MOST_REFUSED]:
+        where = f"{field.service} {field.endpoint} {field.pattern}"
+        click.echo(f"not proposed: {one_line(where)}: {one_line(field.reason)}", err=True)
+    if len(refused) > MOST_REFUSED:
+        click.echo(f"not proposed: {len(refused) - MOST_REFUSED} more fields", err=True)

@@ -263,6 +263,12 @@ class Verdict(msgspec.Struct, frozen=True):
     max_endpoint_divergence: Annotated[Share, about("Largest divergence rate of any one endpoint")] = 0.05
     max_error_increase: Annotated[Share, about("Largest increase of the error rate")] = 0.005
     min_pairs: Annotated[Positive, about("Pairs needed before there is a verdict")] = 500
+    min_effect: Annotated[
+        Share, about("Net rate of a field, a pattern and a kind of difference, above which it is said to diverge")
+    ] = 0.0001
+    warmup: Annotated[
+        timedelta, about("How long after the first request to a target latencies are left out of the verdict")
+    ] = timedelta()
     confidence: Annotated[Confidence, about("Confidence over everything tested together")] = 0.95
     max_latency_shift: LatencyShift = LatencyShift()
 

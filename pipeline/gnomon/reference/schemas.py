@@ -9,6 +9,7 @@ import msgspec
 
 from gnomon.core.rules import RuleFile
 from gnomon.model import Alert, Comparison, Difference, Exchange, Reject
+from gnomon.summary import Verdict
 
 __all__ = ["DIALECT", "schemas"]
 
@@ -21,6 +22,7 @@ _PUBLISHED: Final[dict[str, type[msgspec.Struct]]] = {
     "exchange": Exchange,
     "reject": Reject,
     "rules": RuleFile,
+    "verdict": Verdict,
 }
 # What a struct cannot say: an exchange has exactly one of a response and an error.
 _BESIDE: Final[dict[str, dict[str, Any]]] = {

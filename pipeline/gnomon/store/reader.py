@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import msgspec
@@ -17,6 +17,9 @@ from gnomon.store.database import persistently, translated
 from gnomon.store.opening import connect, reading
 from gnomon.store.statistics import Selection, Statistics, Totals
 from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report
+
+if TYPE_CHECKING:
+    from gnomon.core.judge import Evidence
 
 __all__ = ["JudgedRequest", "Store", "open_store"]
 
@@ -87,6 +90,13 @@ class Store:
         return self._statistics.report(
             selection or Selection(), title=title, source=str(self.path), now=now, max_samples=max_samples
         )
+
+    def evidence(self, selection: Selection | None = None, *, warmup: timedelta = timedelta()) -> Evidence:
+        """What a verdict is about; latencies of the first `warmup` of each target are left out."""
+        # NumPy is for verdicts alone: `gnomon compare` starts without it.
+        from gnomon.store.judging import read_evidence  # noqa: PLC0415
+
+        return read_evidence(self._connection, self.path, selection or Selection(), warmup)
 
     def rules(self, version: str) -> str | None:
         """The text of a rule set by its version; None when this database never saw it."""

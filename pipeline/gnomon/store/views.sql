@@ -38,6 +38,9 @@ CREATE MACRO is_pair(outcome) AS outcome NOT IN ('shadow_missing', 'live_missing
 -- Whether the comparison counts in the denominator of a divergence rate.
 CREATE MACRO is_judged(outcome) AS outcome NOT IN ('live_missing', 'incomparable');
 
+-- Whether a side failed: there is no answer, or the server says that it could not give one.
+CREATE MACRO failed(status, error) AS error IS NOT NULL OR coalesce(status >= 500, false);
+
 CREATE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
 
 -- The names in force: landed endpoint names and the templates learned for them.
@@ -51,7 +54,8 @@ CREATE MACRO learned_names() AS TABLE
 CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     SELECT
         c.request_id, c.target, c.role, c.service, coalesce(t.template, c.endpoint) AS endpoint, c.started_at,
-        c.outcome, c.severity, c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules
+        c.outcome, c.severity, c.live_status, c.shadow_status, c.live_error, c.shadow_error,
+        c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules
     FROM comparisons AS c
     LEFT JOIN learned_names() AS t ON t.service = c.service AND t.endpoint = c.endpoint
     WHERE (since IS NULL OR c.started_at >= CAST(since AS TIMESTAMPTZ))
@@ -64,7 +68,8 @@ CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'ex
         END;
 
 -- Comparisons of role shadow, each with what the same request's control says: null where it did not answer, else
--- whether the control takes one off the divergences: it differs while the shadow matched, or live failed for both.
+-- whether the control takes one off the divergences: it shows a difference that the shadow does not, or live failed for
+-- both. As the shadow's outcome is `diff` where it shows what the control does not, two of a kind take off what they add.
 -- Requests meet by a 64-bit hash here and below: millions of text keys would not fit in bounded memory.
 CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH control AS (
@@ -75,14 +80,37 @@ CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'excl
             AND (since IS NULL OR k.started_at >= CAST(since AS TIMESTAMPTZ))
             AND (until IS NULL OR k.started_at < CAST(until AS TIMESTAMPTZ))
         GROUP BY ALL
+    ),
+    control_shows AS MATERIALIZED (
+        SELECT DISTINCT hash(d.request_id, d.started_at) AS request, hash(d.pattern, d.kind) AS place
+        FROM differences AS d
+        WHERE d.role = 'control' AND NOT d.noise
+            AND (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
+            AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
+    ),
+    shadow_shows AS MATERIALIZED (
+        SELECT DISTINCT hash(d.request_id, d.started_at) AS request, d.target, hash(d.pattern, d.kind) AS place
+        FROM differences AS d
+        SEMI JOIN control_shows AS k ON k.request = hash(d.request_id, d.started_at)
+        WHERE d.role = 'shadow'
+    ),
+    -- Where both differ from live and the control shows more.
+    control_more AS (
+        SELECT DISTINCT b.request, b.target
+        FROM (SELECT DISTINCT x.request, x.target FROM shadow_shows AS x) AS b
+        JOIN control_shows AS k ON k.request = b.request
+        ANTI JOIN shadow_shows AS x ON x.request = k.request AND x.target = b.target AND x.place = k.place
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
+        s.live_status, s.shadow_status, s.live_error, s.shadow_error,
         CASE WHEN control.diverged IS NOT NULL THEN
-            (control.diverged AND s.outcome = 'match') OR (control.live_failed AND s.outcome = 'live_error')
+            (control.diverged AND (s.outcome = 'match' OR more.request IS NOT NULL AND s.outcome IN ('diff', 'noise')))
+            OR (control.live_failed AND s.outcome = 'live_error')
         END AS control_only
     FROM selected_comparisons(since, until, synthetic) AS s
     LEFT JOIN control ON control.request = hash(s.request_id, s.started_at)
+    LEFT JOIN control_more AS more ON more.request = hash(s.request_id, s.started_at) AND more.target = s.target
     WHERE s.role = 'shadow';
 
 CREATE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 import duckdb
@@ -92,6 +93,32 @@ def test_rate_is_net_of_the_control(
     assert totals.interval == pytest.approx(_agresti_min(diverged, control_only, len(kinds)))
     assert totals.control_outcomes.diff == both + control_only
     assert totals.control_comparisons == len(kinds)
+
+
+def test_two_of_a_kind_with_several_noisy_fields_have_no_rate(
+    target: Path,
+    comparison: Callable[..., Comparison],
+    difference: Callable[..., Difference],
+    land: Callable[..., Landed],
+) -> None:
+    """What the control shows and the shadow does not is taken off, also where both differ from live."""
+    fields = ["/body/a", "/body/b"]
+    rows = []
+    shown = [[name for name, show in zip(fields, (1, 2), strict=True) if bits & show] for bits in range(4)]
+    for number, (shadow, control) in enumerate(product(shown, shown)):
+        found = [difference(name, noise=name in control) for name in shadow]
+        new = any(not one.noise for one in found)
+        outcome = "diff" if new else "noise" if found else "match"
+        rows.append((comparison(str(number), outcome=outcome), found))
+        noise = [difference(name) for name in control]
+        made = {"role": "control", "target": "live-2", "outcome": "diff" if noise else "match"}
+        rows.append((comparison(str(number), **made), noise))
+    land(target, rows)
+    with open_store(target) as store:
+        totals = store.summary()
+        [endpoint] = store.endpoints()
+    assert totals.divergences == 7
+    assert totals.divergence_rate == endpoint.divergence_rate == 0
 
 
 def test_nothing_compared_has_no_rate(

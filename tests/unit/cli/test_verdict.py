@@ -1,0 +1,104 @@
+"""`gnomon verdict`: the table, the JSON, and what the exit code says."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gnomon.capture import NdjsonWriter
+from gnomon.testing import STARTED_US, exchange
+
+Run = Callable[..., Any]
+
+
+def write(file: Path, count: int, *, broken: bool = False, slow: float = 1.0) -> None:
+    """A capture of a service with a noisy field and a control; `broken` makes the price text in a tenth of carts."""
+    rng = random.Random(3)
+    with NdjsonWriter(file) as writer:
+        for number in range(count):
+            path = f"/carts/{number}" if number % 2 else f"/items/{number}"
+            common = rng.lognormvariate(9, 0.3)
+            for role, target in (("live", ""), ("shadow", "shop@2"), ("control", "live-2")):
+                price = "1.5" if broken and role == "shadow" and number % 20 == 1 else 1.5
+                answer: Any = {"price": price, "trace": rng.random() if rng.random() < 0.02 else 0}
+                factor = slow if role == "shadow" else 1.0
+                writer.write(
+                    exchange(
+                        f"r-{number}",
+                        role,
+                        answer,
+                        path=path,
+                        target=target,
+                        started_us=STARTED_US + number,
+                        duration_us=int(common * rng.lognormvariate(0, 0.05) * factor),
+                    )
+                )
+
+
+@pytest.fixture
+def compared(run: Run, tmp_path: Path) -> Callable[..., None]:
+    """Compares a capture of so many requests."""
+
+    def compared(count: int, **how: Any) -> None:
+        write(tmp_path / "c.ndjson", count, **how)
+        run("compare", tmp_path / "c.ndjson")
+
+    return compared
+
+
+def test_a_candidate_like_live_passes(run: Run, compared: Callable[..., None]) -> None:
+    """Under limits that so few requests can show to be kept a flawless candidate passes, and coverage is said."""
+    compared(3_000)
+    Path("gnomon.toml").write_text(
+        "[verdict]\nmax_divergence = 0.05\nmax_endpoint_divergence = 0.1\nmax_latency_shift = { p99 = 1 }\n"
+    )
+    ended = run("verdict")
+    assert ended.code == 0, ended.out
+    assert ended.out.startswith("pass: 3000 pairs\n")
+    assert "Coverage: 2 of 2 endpoints" in ended.out
+
+
+def test_a_broken_field_fails_with_its_evidence(run: Run, compared: Callable[..., None]) -> None:
+    """The reason names endpoint, pattern and kind, and requests that show it; exit 1."""
+    compared(3_000, broken=True)
+    ended = run("verdict", "--json")
+    verdict = json.loads(ended.out)
+    assert (ended.code, verdict["verdict"], verdict["pairs"]) == (1, "fail", 3000)
+    [reason] = [reason for reason in verdict["reasons"] if reason["pattern"]]
+    assert (reason["code"], reason["endpoint"]) == ("max_endpoint_divergence", "GET /carts/{id}")
+    assert (reason["pattern"], reason["kind"]) == ("/body/price", "type_changed")
+    assert reason["request_ids"] == ["r-1", "r-21", "r-41", "r-61", "r-81"]
+    assert reason["interval"][0] < reason["rate"] == 0.1 < reason["interval"][1]
+    assert "/body/price" in run("verdict").out
+
+
+def test_a_slower_candidate_fails(run: Run, compared: Callable[..., None]) -> None:
+    """A fifth slower is more than the tenth that is allowed at the median."""
+    compared(2_000, slow=1.2)
+    verdict = json.loads(run("verdict", "--json").out)
+    assert verdict["reasons"][0]["code"] == "max_latency_shift.p50"
+    assert verdict["latency"]["overall"]["p50"]["shift"] == pytest.approx(0.2, abs=0.01)
+
+
+def test_few_pairs_leave_it_undecided(run: Run, compared: Callable[..., None]) -> None:
+    """Fewer pairs than `min_pairs` give no verdict, whatever they show; exit 3."""
+    compared(40, broken=True)
+    ended = run("verdict", "--service", "shop", "--target", "shop@2")
+    assert ended.code == 3
+    assert "fewer pairs than verdict.min_pairs" in ended.out
+    assert json.loads(run("verdict", "--json").out)["reasons"][0]["code"] == "min_pairs"
+
+
+def test_nothing_selected_is_undecided(run: Run, compared: Callable[..., None]) -> None:
+    """A service without traffic has no rate and no verdict."""
+    compared(10)
+    ended = run("verdict", "--json", "--service", "other", "--since", "2027-01-01")
+    verdict = json.loads(ended.out)
+    assert (ended.code, verdict["verdict"]) == (3, "undecided")
+    assert (verdict["pairs"], verdict["divergence_rate"], verdict["interval"]) == (0, None, None)
+    assert verdict["latency"] == {"overall": None, "endpoints": []}
