@@ -58,10 +58,9 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill it; where the test failed, show what it said."""
+        """Kill it, and say what it said: pytest shows that where a test failed."""
         self.kill()
-        if error is not None:
-            print(self.log.read_text(errors="replace")[-4000:], file=sys.stderr)  # noqa: T201 - pytest shows it
+        print(self.log.read_text(errors="replace")[-4000:], file=sys.stderr)  # noqa: T201 - see above
         self.log.unlink()
 
     def wait_until_it_reads(self, seconds: float = 60) -> None:
