@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO, Final
 
 from gnomon.collect.counts import Counts
+from gnomon.emit.delivery import Delivered, deliver
 from gnomon.emit.handoff import Handoff
-from gnomon.emit.record import Record, shrink
+from gnomon.emit.record import Record
 from gnomon.emit.transport import Sent, Transport
 
 __all__ = ["Sink", "StreamTransport"]
@@ -19,9 +20,6 @@ _LOG: Final = logging.getLogger("gnomon.collect")
 _MOST: Final = 2_000
 _MOST_WAITING: Final = 100_000
 _LINGER: Final = 0.02
-_SEND: Final = 10.0
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
 # What a record takes beside its bytes: the objects around them
 _OVERHEAD: Final = 200
 
@@ -90,58 +88,24 @@ class Sink:
     def _run(self) -> None:
         while taken := self._handoff.take(_MOST, _LINGER):
             try:
-                self._deliver([record for _, record in taken])
+                deliver(
+                    self._transport,
+                    [record for _, record in taken],
+                    left=lambda: self._deadline - time.monotonic(),
+                    closing=self._handoff.closing,
+                    tell=self._count,
+                )
             except BrokenPipeError as error:
                 self.failure = error
                 return
             self._handoff.done(len(taken), sum(size for size, _ in taken))
         self._transport.close(1.0)
 
-    def _deliver(self, records: Sequence[Record]) -> None:
-        """Write records, however often it takes while there is time.
-
-        Raises:
-            BrokenPipeError: Nobody reads any more.
-        """
-        pause = _FIRST_PAUSE
-        while records:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                self._counts.lost += len(records)
-                return
-            try:
-                sent = self._transport.send(records, min(_SEND, left))
-            except BrokenPipeError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on
-                _LOG.exception("records could not be written and are lost")
-                self._counts.lost += len(records)
-                self._say(f"{type(error).__name__}: {error}")
-                return
-            self._counts.written += sent.written
-            records = [*sent.again, *self._smaller(sent.too_large)]
-            self._say(sent.problem)
-            if records and not sent.too_large:
-                self._pause(min(pause, max(0.0, left)))
-                pause = _FIRST_PAUSE if sent.written else min(2 * pause, _LONGEST_PAUSE)
-
-    def _pause(self, seconds: float) -> None:
-        """Wait; closing ends a wait that was begun before."""
-        if self._handoff.closing.is_set():
-            time.sleep(seconds)
-        else:
-            self._handoff.closing.wait(seconds)
-
-    def _smaller(self, records: Sequence[Record]) -> list[Record]:
-        """Cut the bodies of records that the broker found too large."""
-        smaller = []
-        for record in records:
-            value = shrink(record.value, len(record.value) // 2)
-            if value is None:
-                self._counts.skip("message_too_large")
-            else:
-                smaller.append(Record(record.key, value))
-        return smaller
+    def _count(self, done: Delivered) -> None:
+        self._counts.written += done.written
+        self._counts.lost += done.given_up + done.refused
+        if done.problem is not None:
+            self._say(done.problem)
 
     def _say(self, problem: str) -> None:
         if problem != self._problem:

@@ -24,9 +24,10 @@ import msgspec
 from gnomon.config import Settings, find_rules, load_settings
 from gnomon.core.redact import Redactor
 from gnomon.core.rules import RuleSet, parse_rules
+from gnomon.emit.delivery import deliver
 from gnomon.emit.handoff import Handoff
 from gnomon.emit.observed import BodyCapture, Identity, Observed
-from gnomon.emit.record import Record, RecordWriter, shrink
+from gnomon.emit.record import Record, RecordWriter
 from gnomon.emit.transport import FileTransport, Transport
 from gnomon.errors import ConfigError
 
@@ -39,9 +40,6 @@ _EXPANDS: Final = 4
 
 _MOST: Final = 200
 _LINGER: Final = 0.02
-_SEND: Final = 30.0
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
 _STRETCH_NS: Final = 500_000
 _BREATH: Final = 0.0005
 
@@ -207,34 +205,15 @@ class Emitter:
 
     def _deliver(self, records: Sequence[Record]) -> None:
         """Write records, trying again for as long as the process lives."""
-        pause = _FIRST_PAUSE
-        while records:
-            left = self._left()
-            if left <= 0:
-                self._count(shed=len(records))
-                return
-            try:
-                sent = self._transport.send(records, min(_SEND, left))
-            except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on and the service too
-                self._count(failed=len(records), problem=f"{type(error).__name__}: {error}")
-                return
-            records = [*sent.again]
-            for record in sent.too_large:
-                smaller = shrink(record.value, len(record.value) // 2)
-                if smaller is None:
-                    self._count(failed=1)
-                else:
-                    records.append(Record(record.key, smaller))
-            self._count(written=sent.written, problem=sent.problem)
-            if not records or sent.written or sent.too_large:
-                pause = _FIRST_PAUSE
-            if records and not sent.too_large:
-                # Closing ends the first pause early; the next ones are as short as what is left allows
-                if self._handoff.closing.is_set():
-                    time.sleep(max(0.0, min(pause, self._left())))
-                else:
-                    self._handoff.closing.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        deliver(
+            self._transport,
+            records,
+            left=self._left,
+            closing=self._handoff.closing,
+            tell=lambda done: self._count(
+                written=done.written, shed=done.given_up, failed=done.refused, problem=done.problem
+            ),
+        )
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()

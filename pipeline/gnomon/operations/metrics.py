@@ -103,14 +103,14 @@ METRICS: Final = tuple(
             Metric(
                 "gnomon_collect_entries_total",
                 "counter",
-                "Entries by what became of them: written, shed (no room), sampled_out, lost (not written in time)",
+                "Entries by what became of them: written, shed (no room), sampled_out, lost (not in time)",
                 ("fate",),
                 ("collect",),
             ),
             Metric(
                 "gnomon_collect_skipped_total",
                 "counter",
-                "Entries that became no record: upgrade, intermediate, no_id, too_large, message_too_large, fault",
+                "Entries that became no record: upgrade, intermediate, no_id, too_large, fault",
                 ("reason",),
                 ("collect",),
             ),

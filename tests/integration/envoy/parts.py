@@ -55,7 +55,6 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
-    seconds: float
 
 
 def ask(
@@ -68,13 +67,12 @@ def ask(
     source: str = "127.0.0.1",
 ) -> Answer:
     """Send one request from an address of this machine, and read its answer."""
-    started = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS, source_address=(source, 0))
     with closing(connection):
         connection.request(method, path, body, dict(headers or {}))
         with connection.getresponse() as answer:
             read = answer.read()
-            return Answer(answer.status, dict(answer.getheaders()), read, time.monotonic() - started)
+            return Answer(answer.status, dict(answer.getheaders()), read)
 
 
 def wait_for(condition: Callable[[], Any], about: str, seconds: float = SECONDS) -> Any:
@@ -139,6 +137,8 @@ class CollectorProcess:
         self._port = port
         self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._read = 0
+        self._records: list[dict[str, Any]] = []
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
@@ -177,8 +177,13 @@ class CollectorProcess:
 
     def records(self) -> list[dict[str, Any]]:
         """All records written so far."""
-        text = self.file.read_text() if self.file.exists() else ""
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        if self.file.exists():
+            with self.file.open("rb") as file:
+                file.seek(self._read)
+                whole, end, _ = file.read().rpartition(b"\n")
+            self._read += len(whole + end)
+            self._records += [json.loads(line) for line in whole.splitlines()]
+        return self._records
 
     def of(self, path: str) -> dict[str, dict[str, Any]]:
         """The records of the requests for a path, by role."""

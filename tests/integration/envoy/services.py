@@ -35,12 +35,13 @@ class Service:
 
     `/status/N` with that status, `/large` with 5 MB, `/gzip` compressed, `/stream` in chunks with a pause between them,
     `/torn` half of a stream, `/reset` not at all, `/hang` never. `feeling` makes every answer: `hang` never, without
-    reading; `reset` a closed connection; `ill` a 500.
+    reading; `reset` a closed connection; `ill` a 500. Unless `may_end` streams stay open.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.feeling = "well"
+        self.may_end = True
         self.port = 0
         self.asked: list[Asked] = []
         self.open = 0
@@ -87,6 +88,8 @@ class Service:
                 writer.write(b"7\r\nline %d\n\r\n" % number)
                 await writer.drain()
                 await asyncio.sleep(float(asked.query.get("pause", "0.05")))
+            while not self.may_end:  # noqa: ASYNC110 - the test's thread says so
+                await asyncio.sleep(0.01)
             if asked.path == "/torn":
                 return False
             writer.write(b"0\r\n\r\n")

@@ -21,7 +21,7 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
         part = await receive()
         size, more = size + len(part.get("body", b"")), part.get("more_body", False)
     if scope["path"] == "/slow" and NAME == "shadow":
-        await asyncio.sleep(20)
+        await asyncio.sleep(40)
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
     body = json.dumps({"service": NAME, "got": size, "headers": headers}).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})

@@ -24,9 +24,10 @@ MINE = "11111111-2222-4333-8444-555555555555"
 
 
 class Behind(NamedTuple):
-    """nginx's port, and the file that each service records to."""
+    """nginx's port, the services' ports, and the file that each service records to."""
 
     port: int
+    ports: dict[str, int]
     files: dict[str, Path]
 
     def of(self, path: str) -> dict[str, dict[str, Any]]:
@@ -68,12 +69,13 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def nginx(directory: Path, ports: dict[str, int], *, share: str = "100%") -> Iterator[int]:
+def nginx(directory: Path, ports: dict[str, int], *, share: str = "100%", patient: bool = False) -> Iterator[int]:
     """Run nginx; gives its port."""
     (port,) = free_ports(1)
     text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
     replaced = {"listen 8000": f"listen 127.0.0.1:{port}", "{ 100% 1; * 0; }": "{ * 0; }" if share == "0" else None}
     replaced |= {"127.0.0.1:9000": f"127.0.0.1:{ports['live']}", "127.0.0.1:9001": f"127.0.0.1:{ports['shadow']}"}
+    replaced |= {"proxy_read_timeout 1s": "proxy_read_timeout 60s" if patient else None}
     for old, new in replaced.items():
         assert old in text
         text = text if new is None else text.replace(old, new)
@@ -103,7 +105,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     with ExitStack() as stack:
         for name, port in ports.items():
             stack.enter_context(service(name, port, files[name]))
-        yield Behind(stack.enter_context(nginx(directory, ports)), files)
+        yield Behind(stack.enter_context(nginx(directory, ports)), ports, files)
 
 
 def test_both_services_record_the_request_under_one_id(behind: Behind) -> None:
@@ -160,11 +162,11 @@ def test_a_stranger_plays_no_role_and_hides_nothing(behind: Behind, baggage: str
     assert records["live"]["expect"] == ["shadow"]
 
 
-def test_a_slow_shadow_delays_no_answer(behind: Behind) -> None:
-    """The answer does not wait for the mirrored request."""
-    answers: list[Answer] = [ask(behind.port, "GET", "/slow", headers={"connection": "close"}) for _ in range(5)]
-    assert all(answer.status == 200 for answer in answers)
-    assert max(answer.seconds for answer in answers) < 1
+def test_a_slow_shadow_delays_no_answer(behind: Behind, tmp_path: Path) -> None:
+    """The answer does not wait for the mirrored request, which takes longer here than the caller would wait."""
+    with nginx(tmp_path, behind.ports, patient=True) as port:
+        answers: list[Answer] = [ask(port, "GET", "/slow", headers={"connection": "close"}) for _ in range(3)]
+    assert {answer.status for answer in answers} == {200}
 
 
 def test_a_shadow_that_is_gone_is_not_noticed(behind: Behind, tmp_path: Path) -> None:
@@ -183,5 +185,5 @@ def test_of_a_share_the_record_says_who_was_asked(behind: Behind, tmp_path: Path
         nginx(tmp_path, {"live": live, "shadow": 9}, share="0") as port,
     ):
         ask(port, "GET", "/unshared")
-        record = Behind(port, {"live": tmp_path / "live.ndjson"}).wait("/unshared", "live")["live"]
+        record = Behind(port, {}, {"live": tmp_path / "live.ndjson"}).wait("/unshared", "live")["live"]
     assert record["expect"] == []
