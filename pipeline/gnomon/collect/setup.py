@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from importlib import metadata
+from typing import Final
 
 from gnomon.collect.collector import Collector, CollectorOptions
 from gnomon.config import Settings
@@ -16,6 +17,9 @@ from gnomon.emit.transport import Transport
 from gnomon.operations import OperationsServer, ProcessMetrics
 
 __all__ = ["make_collector", "run_collector"]
+
+_EXPANDS: Final = 16
+"""How many times the bound on bodies a compressed one may grow to be looked into for secrets; a larger is withheld."""
 
 
 def make_collector(settings: Settings, rules: RuleSet, transport: Transport) -> Collector:
@@ -29,7 +33,7 @@ def make_collector(settings: Settings, rules: RuleSet, transport: Transport) -> 
     redactor = Redactor(
         key.encode() if key is not None else secrets.token_bytes(32),
         enabled=settings.redact.enabled,
-        max_expanded=settings.limits.body_bytes,
+        max_expanded=_EXPANDS * collect.body_bytes,
     )
     options = CollectorOptions(
         bind=collect.bind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from gnomon.model import Body, Exchange, Header, Request, Response, TransportErr
 __all__ = ["Record", "RecordWriter", "shrink"]
 
 EXPECT_HEADER: Final = "x-gnomon-expect"
+_EXPECTED: Final = re.compile(r"shadow(:.+)?|control")
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Exchange)
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~-._"
@@ -107,9 +109,11 @@ def _headers(raw: RawHeaders) -> list[Header]:
 def _expect(headers: Sequence[Header]) -> list[str] | None:
     """Read whom the proxy sent the request to as well, `shadow, control` or `none`; None where it does not say."""
     value = next((value for name, value in headers if name == EXPECT_HEADER), None)
-    if value is None:
-        return None
-    return [name for name in map(str.strip, value.split(",")) if name and name != "none"]
+    if value is None or value.strip() == "none":
+        return None if value is None else []
+    names = [name.strip() for name in value.split(",")]
+    # What makes no sense is as good as none: it must not spoil the record
+    return names if all(map(_EXPECTED.fullmatch, names)) else None
 
 
 def _target(seen: Observed) -> str:

@@ -119,7 +119,7 @@ def test_an_answer_streams_on_while_it_is_recorded(well: System) -> None:
             well.live.may_end = True
             assert first + answer.read() == b"line 0\nline 1\nline 2\n"
     body = well.collector.wait("/stream?held")["live"]["response"]["body"]
-    assert (body["data"], body.get("truncated")) == ("line 0\nline 1\nline 2\n", None)
+    assert (body["data"], bool(body.get("truncated"))) == ("line 0\nline 1\nline 2\n", False)
 
 
 def test_compressed_and_binary_bodies_are_kept_as_they_were_on_the_wire(system: System) -> None:
@@ -189,7 +189,9 @@ def test_a_caller_that_leaves_before_the_answer_is_an_error_of_live_alone(system
     """Live's record says that the caller left; the shadow's says what the shadow did."""
     with socket.create_connection(("127.0.0.1", system.port), timeout=20) as caller:
         caller.sendall(b"GET /stream?pause=0.4&lines=2&left=1 HTTP/1.1\r\nhost: shop\r\n\r\n")
-        caller.recv(4096)
+        received = b""
+        while b"line 0" not in received:
+            received += caller.recv(4096)
     with socket.create_connection(("127.0.0.1", system.port), timeout=20) as caller:
         caller.sendall(b"GET /hang?left HTTP/1.1\r\nhost: shop\r\n\r\n")
         wait_for(lambda: [asked for asked in system.live.asked if asked.target == "/hang?left"], "live is asked")

@@ -202,7 +202,14 @@ def test_a_written_record_can_be_shrunk() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"), [(None, None), ("none", []), ("shadow, control", ["shadow", "control"]), ("", [])]
+    ("header", "expected"),
+    [
+        (None, None),
+        ("none", []),
+        (" shadow:cart@2 ,control", ["shadow:cart@2", "control"]),
+        ("", None),
+        ("shadow,everybody", None),
+    ],
 )
 def test_a_proxy_says_who_else_was_sent_the_request(header: str | None, expected: list[str] | None) -> None:
     """Where it says nothing the setting `join.expect` holds."""

@@ -1,0 +1,143 @@
+"""`gnomon demo`: the whole system on this machine, with real traffic."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gnomon.cli.tables import print_table
+from gnomon.cli.text import one_line
+
+if TYPE_CHECKING:
+    from gnomon.demo.findings import Findings
+    from gnomon.demo.system import System
+
+__all__ = ["demo"]
+
+FIND_SECONDS: Final = 45
+"""How long, from the first request on, planted regressions may take to be found."""
+
+_LOOK_SECONDS: Final = 1.0
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """The demo was told to end."""
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(0), help="End by itself this long after the table. [default: Ctrl-C]")
+@click.option("--kafka", metavar="HOST:PORT", help="Use this broker in place of the one from PyPI.")
+@click.option("--envoy", metavar="PATH", type=click.Path(path_type=Path), help="Use this Envoy in place of PyPI's.")
+@click.option("--directory", metavar="DIR", type=click.Path(path_type=Path), help="Keep the store and the logs here.")
+def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory: Path | None) -> int:
+    """Run the whole system on this machine: Envoy, a broker, the collector, a worker and a shop with regressions.
+
+    Envoy answers callers from the shop's live build and mirrors them to a candidate and a control. What is planted in
+    the candidate is looked for in what lands. Exits 0 when all of it was found and nothing else.
+
+    \b
+    Examples:
+      $ gnomon demo
+      $ gnomon demo --seconds 30 --directory ./demo
+      $ gnomon demo --kafka 127.0.0.1:9092
+    """
+    from gnomon.demo.system import DemoOptions, System
+
+    with _directory(directory) as place, _signals():
+        options = DemoOptions(directory=place, kafka=kafka, envoy=envoy)
+        findings: Findings | None = None
+        try:
+            with System(options, _tell) as system:
+                findings = _find(system)
+                _print(findings, place)
+                _linger(system, seconds)
+                findings = system.findings() or findings
+        except _Stopped:
+            _tell("stopped")
+    if findings is None:
+        return 1
+    for unexpected in findings.unexpected:
+        click.echo(f"unexpected: {one_line(unexpected)}")
+    click.echo(findings.line)
+    return 0 if findings.found == len(findings.rows) and not findings.unexpected else 1
+
+
+def _find(system: System) -> Findings:
+    """Look until all that was planted is found, or for as long as it may take."""
+    from gnomon.demo.findings import compare_findings
+
+    deadline = time.monotonic() + FIND_SECONDS
+    findings = compare_findings([])
+    while time.monotonic() < deadline:
+        system.check()
+        findings = system.findings() or findings
+        if findings.found == len(findings.rows):
+            break
+        time.sleep(_LOOK_SECONDS)
+    return findings
+
+
+def _linger(system: System, seconds: float | None) -> None:
+    """Let traffic go on until told to stop."""
+    end = None if seconds is None else time.monotonic() + seconds
+    if end is None:
+        _tell("traffic goes on; Ctrl-C ends it")
+    while end is None or time.monotonic() < end:
+        system.check()
+        time.sleep(min(_LOOK_SECONDS, max(0.0, end - time.monotonic())) if end is not None else _LOOK_SECONDS)
+
+
+def _print(findings: Findings, place: Path) -> None:
+    click.echo()
+    print_table(
+        ["planted", "endpoint", "field", "found", "by request"],
+        [
+            (
+                row.planted.what,
+                row.planted.endpoint,
+                f"{row.planted.pattern} {row.planted.kind}" if row.planted.kind else "latency",
+                "yes" if row.found else "no",
+                ", ".join(row.request_ids[:2]),
+            )
+            for row in findings.rows
+        ],
+    )
+    click.echo(f"\nLook closer: cd {place} && gnomon verdict; gnomon query 'FROM field_stats'; gnomon report")
+
+
+@contextmanager
+def _directory(given: Path | None) -> Iterator[Path]:
+    """Give the directory of the demo's files: the one that is named, kept, or one that goes when the demo ends."""
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="gnomon-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn the signals that end a program into `_Stopped`, so that every part is stopped."""
+
+    def stop(*_: object) -> None:
+        raise _Stopped
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before: list[Callable[..., object] | int | None] = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _tell(line: str) -> None:
+    click.echo(f"demo: {line}", err=True)

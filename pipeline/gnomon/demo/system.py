@@ -1,0 +1,192 @@
+"""The parts of the demo wired together, and the traffic through them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from gnomon.config import Verdict
+from gnomon.demo.broker import small_broker
+from gnomon.demo.envoy import PORTS, find_envoy, write_configuration
+from gnomon.demo.findings import Findings, compare_findings
+from gnomon.demo.parts import Part, Parts, answers, free_ports
+from gnomon.demo.traffic import send
+from gnomon.errors import DependencyError, InputError
+from gnomon.store import Selection, open_store
+from gnomon.verdict import judge_store
+
+__all__ = ["DemoOptions", "System"]
+
+START_SECONDS: Final = 40
+PARTITIONS: Final = 4
+
+_SETTINGS: Final = """\
+# The settings of this demo; `gnomon query`, `verdict` and `report` find them in this directory.
+[kafka]
+bootstrap = "{bootstrap}"
+topic = "{topic}"
+group = "{topic}"
+idempotent = {idempotent}
+
+[join]
+window = "3s"
+
+[store]
+path = "gnomon.store"
+
+[collect]
+bind = "127.0.0.1:{collector}"
+service = "shop"
+"""
+
+
+class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run the demo with; `kafka` and `envoy` stand in for what comes from PyPI."""
+
+    directory: Path
+    kafka: str | None = None
+    envoy: Path | None = None
+
+
+class System:
+    """The running demo: a context manager that stops all of it.
+
+    Args:
+        options: What to run it with.
+        tell: Gets a line for each step.
+
+    Raises:
+        DependencyError: A part is not installed, cannot be started, or is not ready in time.
+        InputError: There is no program at the path given for Envoy.
+    """
+
+    def __init__(self, options: DemoOptions, tell: Callable[[str], None]) -> None:
+        self.store = options.directory / "gnomon.store"
+        self._options = options
+        self._tell = tell
+        names = [*PORTS, "broker", "collector operations", "worker operations"]
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self._envoy = find_envoy(options.envoy)
+        self._broker = None if options.kafka else small_broker(self._ports["broker"])
+        self._parts = Parts(options.directory, {"GNOMON_REDACT_KEY": secrets.token_hex(16)})
+        self._traffic = _Traffic(f"http://127.0.0.1:{self._ports['callers']}")
+
+    def __enter__(self) -> Self:
+        """Start everything, and the traffic last."""
+        self._parts.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self._parts.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the traffic, then every part."""
+        self._traffic.stop()
+        self._parts.__exit__(kind, error, trace)
+
+    def check(self) -> None:
+        """Raise DependencyError when a part has ended by itself."""
+        self._parts.check()
+
+    def findings(self) -> Findings | None:
+        """What the judge has found so far; None while there is nothing to judge."""
+        if not self.store.is_dir():
+            return None
+        try:
+            with open_store(self.store) as store:
+                judged = judge_store(store, Selection(), Verdict())
+        except InputError:  # nothing has landed yet
+            return None
+        return compare_findings(judged.verdict.reasons)
+
+    def _start(self) -> None:
+        ports = self._ports
+        bootstrap = self._options.kafka or f"127.0.0.1:{ports['broker']}"
+        topic = f"gnomon.demo.{secrets.token_hex(4)}" if self._options.kafka else "gnomon.exchanges"
+        settings = _SETTINGS.format(
+            bootstrap=bootstrap,
+            topic=topic,
+            # The small broker numbers no producers; the join drops what it sees twice
+            idempotent="true" if self._options.kafka else "false",
+            collector=ports["collector"],
+        )
+        (self._options.directory / "gnomon.toml").write_text(settings, encoding="utf-8")
+        configuration = write_configuration(self._options.directory / "envoy", ports)
+        if self._broker is not None:
+            self._step("broker", [self._broker])
+        self._create_topics()
+        self._step(
+            "shop: live, candidate, control", [self._shop("live", 1), self._shop("shadow", 2), self._shop("control", 1)]
+        )
+        self._step("collector and worker", [self._gnomon("collect", "collector"), self._gnomon("worker", "worker")])
+        command = [str(self._envoy), "-c", configuration.name, "--disable-hot-restart", "--concurrency", "1"]
+        ready = f"http://127.0.0.1:{ports['admin']}/ready"
+        self._step("Envoy", [Part("envoy", command, lambda: answers(ready), configuration.parent)])
+        self._tell(f"traffic: http://127.0.0.1:{ports['callers']} answers from live and mirrors to the other two")
+        self._traffic.start()
+
+    def _create_topics(self) -> None:
+        command = [sys.executable, "-m", "gnomon", "topics", "create", "--partitions", str(PARTITIONS)]
+        done = subprocess.run(  # noqa: S603 - our own command
+            command, cwd=self._options.directory, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise DependencyError(
+                f"the topics cannot be made: {done.stderr.strip()}", "use another broker with --kafka"
+            )
+
+    def _step(self, name: str, parts: list[Part]) -> None:
+        self._tell(f"starting {name}")
+        for part in parts:
+            self._parts.start(part)
+        self._parts.wait(START_SECONDS)
+
+    def _shop(self, name: str, build: int) -> Part:
+        port = self._ports[name]
+        command = [sys.executable, "-m", "gnomon.demo.shop", str(build), str(port)]
+        return Part(f"shop-{name}", command, lambda: answers(f"http://127.0.0.1:{port}/healthz"))
+
+    def _gnomon(self, command: str, name: str) -> Part:
+        port = self._ports[f"{name} operations"]
+        return Part(
+            name,
+            [sys.executable, "-m", "gnomon", command],
+            (lambda: True) if name == "worker" else lambda: answers(f"http://127.0.0.1:{port}/readyz"),
+            environment={"GNOMON_OPERATIONS_BIND": f"127.0.0.1:{port}"},
+        )
+
+
+class _Traffic:
+    """The callers, in a thread with a loop of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+        self.failed = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+
+    def _run(self) -> None:
+        self.failed = self._loop.run_until_complete(send(self._url, self._stop))
+        self._loop.close()

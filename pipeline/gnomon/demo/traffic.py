@@ -1,0 +1,75 @@
+"""The callers of the demo's shop: a steady mix of requests through Envoy."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+
+__all__ = ["Call", "calls", "send"]
+
+RATE: Final = 60
+"""Requests a second."""
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+_WORDS: Final = ("amber", "birch", "cedar", "delta")
+
+
+class Call(NamedTuple):
+    """One request of a caller."""
+
+    request_id: str
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+
+
+def calls(seed: int = 7) -> Iterator[Call]:
+    """Give the requests, without end; the same ones each time."""
+    rng = random.Random(seed)  # noqa: S311 - traffic is made up
+    for number in count(1):
+        request_id = f"demo-{number:05d}"
+        kind = number % 8
+        if kind in (0, 5):
+            yield Call(request_id, "GET", f"/products/{rng.randint(1, 42)}")
+        elif kind in (1, 6):
+            yield Call(request_id, "GET", f"/carts/{rng.randint(100, 999)}")
+        elif kind == 2:
+            yield Call(request_id, "GET", f"/products/{rng.randint(1, 40)}/related")
+        elif kind in (3, 7):
+            yield Call(request_id, "GET", f"/search?q={rng.choice(_WORDS)}")
+        elif number % 40 == 4:
+            yield Call(request_id, "POST", "/orders", {"items": [rng.randint(1, 40)]})
+        else:
+            yield Call(request_id, "GET", "/stores")
+
+
+async def send(url: str, stop: asyncio.Event) -> int:
+    """Send calls at a steady rate until told to stop; give how many a caller did not get an answer to."""
+    failed = 0
+
+    async def one(session: aiohttp.ClientSession, call: Call) -> None:
+        nonlocal failed
+        headers = {"x-request-id": call.request_id}
+        try:
+            async with session.request(call.method, url + call.path, json=call.body, headers=headers) as response:
+                await response.read()
+        except (aiohttp.ClientError, TimeoutError):
+            failed += 1
+
+    started = time.monotonic()
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, asyncio.TaskGroup() as group:
+        for number, call in enumerate(calls()):
+            # Due when it is due, however long the ones before it take
+            delay = started + number / RATE - time.monotonic()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            if stop.is_set():
+                break
+            group.create_task(one(session, call))
+    return failed
