@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
@@ -52,6 +53,16 @@ def test_a_shadow_that_hangs_is_a_timeout(well: System) -> None:
     well.shadow.feeling = "hang"
     assert are_well([ask(well.port, "POST", "/search?unread", b"x" * LARGE)])
     assert well.collector.wait("/search?unread")["shadow"]["error"]["kind"] == "timeout"
+
+
+def test_an_upload_larger_than_the_hop_s_buffer_is_live_s_alone(well: System) -> None:
+    """Live gets all of it; that the target was not sent it is an error of the proxy's, not an answer."""
+    answer = ask(well.port, "POST", "/search?huge", b"x" * 20_000_000)
+    assert (answer.status, json.loads(answer.body)["got"]) == (200, 20_000_000)
+    records = well.collector.wait("/search?huge")
+    assert (records["live"]["request"]["body"]["size"], records["live"]["response"]["status"]) == (20_000_000, 200)
+    assert (records["shadow"]["response"], records["shadow"]["error"]["kind"]) == (None, "overload")
+    assert not [asked for asked in well.shadow.asked if asked.target == "/search?huge"]
 
 
 def test_a_sick_shadow_is_cut_off(well: System, tmp_path: Path) -> None:
