@@ -63,7 +63,8 @@ def rows(first: int, count: int) -> list[tuple[Comparison, list[Difference]]]:
                 Comparison(
                     request_id=f"{number:08x}-0000-4000-8000-{number:012x}",
                     target="cart@2.4.0-rc1", role="shadow", service="cart", endpoint=f"GET /carts/{{id}}/{number % 10}",
-                    method="GET", path=f"/carts/{number}/items", started_at=instant(1_790_000_000_000_000 + number * 1000),
+                    method="GET", path=f"/carts/{number}/items",
+                    started_at=instant(1_790_000_000_000_000 + number * 1000),
                     live_status=200, shadow_status=200, live_ms=number % 97 / 7, shadow_ms=number % 89 / 7,
                     delta_ms=number % 89 / 7 - number % 97 / 7, outcome="diff" if found else "match",
                     differences=len(found), severity="high" if found else None, rules="bench", topic=TOPIC, partition=0,
@@ -115,7 +116,8 @@ def lines(directory: Path) -> Iterator[str]:
     yield f"opening          {opened(root)}, compacted"
     for name, sql in QUERIES.items():
         after = asked(root, sql)
-        yield f"{name:16} {hot[name] * 1000:.0f} ms CPU hot, {after * 1000:.0f} compacted: {hot[name] / after:.1f} times"
+        ratio = hot[name] / after
+        yield f"{name:16} {hot[name] * 1000:.0f} ms CPU hot, {after * 1000:.0f} compacted: {ratio:.1f} times"
     yield f"memory           {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at the peak"
 
 
