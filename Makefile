@@ -22,9 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## the whole system on this machine (comes with the stream)
-	@echo "The demo needs the streaming part, which is not here yet; to see Gnomon work, compare a capture:" \
-		"$(BIN)/gnomon compare --live live.ndjson --shadow shadow.ndjson --report report.html"
+demo: $(STAMP)  ## the whole system on this machine, until Ctrl-C (SECONDS=30: that long after the first table)
+	$(BIN)/gnomon demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(STAMP)  ## every test, with coverage
 	$(BIN)/python -m pytest --cov

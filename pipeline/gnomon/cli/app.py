@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "compare": "gnomon.cli.compare:compare",
     "completion": "gnomon.cli.completion:completion",
     "config": "gnomon.cli.config:config",
+    "demo": "gnomon.cli.demo:demo",
     "produce": "gnomon.cli.produce:produce",
     "export": "gnomon.cli.store:export",
     "query": "gnomon.cli.query:query",

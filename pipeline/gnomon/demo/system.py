@@ -35,7 +35,6 @@ _SETTINGS: Final = """\
 bootstrap = "{bootstrap}"
 topic = "{topic}"
 group = "{topic}"
-idempotent = {idempotent}
 
 [join]
 window = "3s"
@@ -116,13 +115,7 @@ class System:
         ports = self._ports
         bootstrap = self._options.kafka or f"127.0.0.1:{ports['broker']}"
         topic = f"gnomon.demo.{secrets.token_hex(4)}" if self._options.kafka else "gnomon.exchanges"
-        settings = _SETTINGS.format(
-            bootstrap=bootstrap,
-            topic=topic,
-            # The small broker numbers no producers; the join drops what it sees twice
-            idempotent="true" if self._options.kafka else "false",
-            collector=ports["collector"],
-        )
+        settings = _SETTINGS.format(bootstrap=bootstrap, topic=topic, collector=ports["collector"])
         (self._options.directory / "gnomon.toml").write_text(settings, encoding="utf-8")
         configuration = write_configuration(self._options.directory / "envoy", ports)
         if self._broker is not None:
@@ -164,7 +157,7 @@ class System:
         return Part(
             name,
             [sys.executable, "-m", "gnomon", command],
-            (lambda: True) if name == "worker" else lambda: answers(f"http://127.0.0.1:{port}/readyz"),
+            lambda: answers(f"http://127.0.0.1:{port}/readyz"),
             environment={"GNOMON_OPERATIONS_BIND": f"127.0.0.1:{port}"},
         )
 
