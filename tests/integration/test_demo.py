@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.integration.test_readme import shows
 
 pytestmark = [pytest.mark.integration, pytest.mark.demo]
 
+README = Path(__file__).parents[2] / "README.md"
 COMMAND = [sys.executable, "-m", "gnomon", "demo"]
 
 
@@ -32,15 +34,20 @@ def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     )
     assert done.stdout.splitlines()[-1:] == ["planted 4, found 4, unexpected 0"], done.stdout + done.stderr
     assert done.returncode == 0
+    [shown] = [
+        block for block in README.read_text(encoding="utf-8").split("```console\n") if block.startswith("$ make demo S")
+    ]
+    expected = shown.partition("```")[0].partition("\n")[2].rstrip()
+    assert shows(expected, "(the parts start)\n" + done.stdout), f"README shows:\n{expected}\nprinted:\n{done.stdout}"
     assert done.stdout.count("demo-0") >= 4
-    shown = subprocess.run(
+    counted = subprocess.run(
         [sys.executable, "-m", "gnomon", "query", "--csv", "SELECT count(*) FROM comparisons WHERE role = 'shadow'"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert int(shown.stdout.split()[-1]) >= 300
+    assert int(counted.stdout.split()[-1]) >= 300
 
 
 def test_it_ends_with_all_its_parts_when_told_to(tmp_path: Path) -> None:
