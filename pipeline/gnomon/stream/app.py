@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -132,13 +131,11 @@ async def _tick(app: WorkerApp, settings: Settings) -> None:
     else:
         if app.worker.partitions:
             readiness.ready("kafka")
-    for tp, since in app.worker.lost.items():
-        # The group says that it is ours, the store that it is another's: two groups write one store
-        if time.monotonic() - since > 4 * settings.kafka.session_timeout.total_seconds():
-            what = (
-                f"{tp.topic}[{tp.partition}] is written by another worker that is not of group {settings.kafka.group}"
-            )
-            await app.crash(DependencyError(what, "give each group a store of its own"))
+    tp = app.worker.usurped(4 * settings.kafka.session_timeout.total_seconds())
+    if tp is not None:
+        group = settings.kafka.group
+        what = f"{tp.topic}[{tp.partition}] is written by another worker that is not of group {group}"
+        await app.crash(DependencyError(what, "give each group a store of its own"))
 
 
 def _faust_settings(settings: Settings) -> dict[str, Any]:

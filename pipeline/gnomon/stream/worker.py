@@ -73,7 +73,7 @@ class Worker:
         self.partitions: dict[TP, Partition] = {}
         self.readiness = Readiness(["kafka"])
         self.metrics = WorkerMetrics(self.readiness, self.states)
-        self.lost: dict[TP, float] = {}
+        self._lost: dict[TP, float] = {}
         self.stopping = False
         self._assigned = 1
         self._opening = asyncio.Lock()
@@ -194,6 +194,17 @@ class Worker:
             with suppress(AssertionError):  # it is no longer ours
                 self._ends[tp] = consumer.highwater(tp) or 0
 
+    def usurped(self, seconds: float) -> TP | None:
+        """Give a partition that the group says is ours, and that another has written for longer than `seconds`.
+
+        So it is where two groups write one store. A partition that moved is given back by the group before that.
+        """
+        for tp in list(self._lost):
+            partition = self.partitions.get(tp)
+            if partition is None or not partition.closed:
+                del self._lost[tp]
+        return next((tp for tp, since in self._lost.items() if time.monotonic() - since > seconds), None)
+
     async def maintain(self) -> None:
         """Keep the store in order; to be called now and then. What fails is tried again the next time."""
         try:
@@ -213,7 +224,7 @@ class Worker:
         """Drop the state of partitions; their next owner reads it again."""
         partitions = [self.partitions.pop(tp) for tp in tps if tp in self.partitions]
         for tp in tps:
-            self.lost.pop(tp, None)
+            self._lost.pop(tp, None)
             self.readiness.forget(_name(tp))
         if partitions:
             await asyncio.gather(*(partition.close() for partition in partitions))
@@ -235,7 +246,7 @@ class Worker:
         await self.revoke(list(self.partitions))
 
     def _lose(self, topic: str, number: int) -> None:
-        self.lost.setdefault(TP(topic, number), time.monotonic())
+        self._lost.setdefault(TP(topic, number), time.monotonic())
 
     async def _open(self, consumer: ConsumerPort, tp: TP, committed: int | None, end: int | None) -> int | None:
         """Take a partition over; give where to read from, None for wherever the consumer stands.
@@ -252,7 +263,7 @@ class Worker:
         place = Place(tp.topic, partition=tp.partition)
         intake = Intake(place, self._options(), state, writer.landed)
         self.partitions[tp] = self._partition(consumer, tp, place, intake, writer)
-        self.lost.pop(tp, None)
+        self._lost.pop(tp, None)
         logger.info("%s[%d] is read from %d", tp.topic, tp.partition, intake.offsets.following)
         return intake.offsets.following if state else None
 

@@ -151,7 +151,7 @@ def test_rows_stream(database: Path) -> None:
 
 def test_an_error_on_the_way_is_a_sentence(database: Path) -> None:
     """A query that fails after its first rows fails with the same kind of error."""
-    sql = "SELECT 'x' || i, CASE WHEN i < 90000 THEN 1 ELSE error('late') END FROM range(100000) t(i)"
+    sql = "SELECT 'x' || i, CASE WHEN i < 3000000 THEN 1 ELSE error('late') END FROM range(4000000) t(i)"
     rows = run_query(database, sql)
     with pytest.raises(UsageError, match="late"):
         list(rows.rows)

@@ -279,6 +279,28 @@ def test_revoked_partitions_are_dropped_and_read_again_by_their_next_owner(bench
     run(check)
 
 
+def test_a_partition_that_another_group_writes_is_told_from_one_that_moved(bench: Bench) -> None:
+    """As long as it is assigned it is usurped; once it is revoked, or opened again, it is not."""
+
+    async def check() -> None:
+        bench.send(1)
+        await bench.assign()
+        await bench.read()
+        bench.log.open("exchanges", 0)
+        await bench.worker.partitions[TP0].drain()
+        assert bench.worker.usurped(-1) == TP0
+        assert bench.worker.usurped(60) is None
+        await bench.assign()
+        assert bench.worker.usurped(-1) is None
+        bench.log.open("exchanges", 0)
+        await bench.worker.partitions[TP0].take(bench.kafka.records)
+        await bench.worker.partitions[TP0].drain()
+        await bench.worker.revoke([TP0])
+        assert bench.worker.usurped(-1) is None
+
+    run(check)
+
+
 def test_it_says_where_each_partition_stands(bench: Bench) -> None:
     """Lag, event time and what waits, for an operator."""
 
