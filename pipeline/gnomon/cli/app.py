@@ -16,9 +16,12 @@ __all__ = ["COMPLETION_VARIABLE", "app"]
 COMPLETION_VARIABLE: Final = "_GNOMON_COMPLETE"
 
 _COMMANDS: Final = {
+    "catalog": "gnomon.cli.store:catalog",
+    "compact": "gnomon.cli.store:compact",
     "compare": "gnomon.cli.compare:compare",
     "completion": "gnomon.cli.completion:completion",
     "config": "gnomon.cli.config:config",
+    "export": "gnomon.cli.store:export",
     "query": "gnomon.cli.query:query",
     "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",

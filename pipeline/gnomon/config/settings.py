@@ -132,6 +132,10 @@ class Store(msgspec.Struct, frozen=True):
         timedelta, about("For how much event time a request id is one request; after that it is another")
     ] = timedelta(hours=24)
     retention: Annotated[timedelta, about("How long results are kept")] = timedelta(days=30)
+    retention_bytes: Annotated[
+        Positive | None,
+        about("Most that results may take on disk; the oldest go first", size=True, default="no bound"),
+    ] = None
 
 
 class Redact(msgspec.Struct, frozen=True):
