@@ -49,7 +49,7 @@ bench: $(STAMP)  ## measure; prints ratios, never fails on a time
 bench-judge: $(STAMP)  ## simulate the judge: false alarms and power beside its rivals
 	$(BIN)/python tests/benchmarks/bench_judge.py
 
-docs: $(STAMP)  ## write schemas/, docs/cli.md and docs/configuration.md anew from the code
+docs: $(STAMP)  ## write schemas/ and docs/{cli,configuration,operations}.md anew from the code
 	$(BIN)/python -m gnomon.reference
 
 notebook: $(STAMP)  ## run the notebook anew on the database DB and keep its output

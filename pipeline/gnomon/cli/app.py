@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from gnomon.cli.options import Given
+from gnomon.cli.options import ClosestGroup, Given
 
 __all__ = ["COMPLETION_VARIABLE", "app"]
 
@@ -17,20 +16,24 @@ COMPLETION_VARIABLE: Final = "_GNOMON_COMPLETE"
 
 _COMMANDS: Final = {
     "catalog": "gnomon.cli.store:catalog",
+    "collect": "gnomon.cli.collect:collect",
     "compact": "gnomon.cli.store:compact",
     "compare": "gnomon.cli.compare:compare",
     "completion": "gnomon.cli.completion:completion",
     "config": "gnomon.cli.config:config",
+    "produce": "gnomon.cli.produce:produce",
     "export": "gnomon.cli.store:export",
     "query": "gnomon.cli.query:query",
     "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
+    "topics": "gnomon.cli.topics:topics",
     "verdict": "gnomon.cli.verdict:verdict",
+    "worker": "gnomon.cli.worker:worker",
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ClosestGroup):
     """A group that knows its commands by name and imports them one by one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,16 +48,6 @@ class LazyGroup(click.Group):
         module, _, name = place.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the closest command where there is none of that name."""
-        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
-            near = get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f". Did you mean '{near[0]}'?" if near else ""
-            ctx.fail(f"No such command '{args[0]}'{hint}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

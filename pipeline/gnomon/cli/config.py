@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from gnomon.cli.options import config_option, load, read_rules
+from gnomon.cli.options import ClosestGroup, config_option, load, read_rules
 from gnomon.config import Loaded, find_rules, render_settings
 from gnomon.errors import ConfigError
 
 __all__ = ["config"]
 
 
-@click.group()
+@click.group(cls=ClosestGroup)
 def config() -> None:
     """Validate the settings, or show those that hold."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,20 +13,23 @@ import click
 import msgspec
 
 from gnomon.cli.text import one_line
-from gnomon.config import Loaded, find_rules, load_settings
+from gnomon.config import Loaded, Settings, find_rules, load_settings
 from gnomon.core.durations import parse_duration
 from gnomon.core.rules import RuleSet, parse_rules
 from gnomon.errors import InputError, UsageError
 
 __all__ = [
     "FILE",
+    "ClosestGroup",
     "Given",
     "config_option",
     "db_option",
+    "format_option",
     "load",
     "period_options",
     "read_rules",
     "rules_option",
+    "warn_of_random_key",
     "write_file",
 ]
 
@@ -41,7 +45,22 @@ class Given(msgspec.Struct):
     config: Path | None = None
 
 
-class Instant(click.ParamType[datetime]):
+class ClosestGroup(click.Group):
+    """A group of commands that names the closest one where there is none of that name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with."""
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            near = get_close_matches(args[0], known, n=1)
+            hint = f". Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+
+class Instant(click.ParamType):
     """A moment: an RFC 3339 time, a date (its first moment, UTC), or a duration before now."""
 
     name = "time"
@@ -72,6 +91,13 @@ def db_option(command: Callable[P, R]) -> Callable[P, R]:
     """Let a command choose what it reads."""
     text = "Database or store to read. [default: GNOMON_DB, else the store, else gnomon.duckdb]"
     return click.option("--db", metavar="FILE", type=FILE, help=text)(command)
+
+
+def format_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command be told what its captures are."""
+    choice = click.Choice(["auto", "ndjson", "har", "envoy-tap", "goreplay", "opensearch"])
+    text = "Format of the captures."
+    return click.option("--format", "fmt", type=choice, default="auto", show_default=True, help=text)(command)
 
 
 def rules_option(command: Callable[P, R]) -> Callable[P, R]:
@@ -125,6 +151,16 @@ def read_rules(option: Path | None, loaded: Loaded) -> RuleSet:
         raise InputError(f"{file} cannot be read: {error.strerror}", "name a rules file that exists") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text: {error}", "save it as UTF-8") from error
+
+
+def warn_of_random_key(settings: Settings) -> None:
+    """Say on stderr where secrets are hashed under a key that nobody will know after this run."""
+    if settings.redact.enabled and settings.redact.read_key() is None:
+        click.echo(
+            "gnomon: warning: secrets are hashed with a random key, so they compare within this run only; "
+            "set GNOMON_REDACT_KEY to compare them across runs",
+            err=True,
+        )
 
 
 def check_writable(file: Path) -> None:

@@ -10,7 +10,16 @@ import click
 import msgspec
 
 from gnomon.cli.judging import judge, judging_options
-from gnomon.cli.options import FILE, config_option, db_option, load, period_options, read_rules, rules_option
+from gnomon.cli.options import (
+    FILE,
+    ClosestGroup,
+    config_option,
+    db_option,
+    load,
+    period_options,
+    read_rules,
+    rules_option,
+)
 from gnomon.cli.text import one_line
 from gnomon.config import find_database, find_rules
 
@@ -28,7 +37,7 @@ class _Given(msgspec.Struct, frozen=True):
     config: Path | None
 
 
-@click.group()
+@click.group(cls=ClosestGroup)
 def rules() -> None:
     """Validate rules, propose them from what has landed, or try them on it."""
 

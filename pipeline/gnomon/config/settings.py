@@ -13,15 +13,19 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from gnomon.errors import ConfigError
+from gnomon.model import Role
 
 __all__ = [
+    "Collect",
     "Decode",
+    "Emit",
     "Endpoints",
     "Join",
     "Kafka",
     "KafkaSecurity",
     "LatencyShift",
     "Limits",
+    "Log",
     "Operations",
     "Redact",
     "Settings",
@@ -103,6 +107,12 @@ class Kafka(msgspec.Struct, frozen=True):
     ] = "127.0.0.1:9092"
     topic: Annotated[str, about("Topic of the exchanges", env="GNOMON_TOPIC")] = "gnomon.exchanges"
     group: Annotated[str, about("Consumer group of the workers", env="GNOMON_GROUP")] = "gnomon"
+    rejects: Annotated[str, about("Topic that refused records are reported on; empty: none")] = "gnomon.rejects"
+    comparisons: Annotated[str, about("Topic that comparisons are sent to as JSON; empty: none")] = ""
+    alerts: Annotated[str, about("Topic that alerts are sent to as JSON; empty: none")] = "gnomon.alerts"
+    session_timeout: Annotated[
+        timedelta, about("How long a worker may be silent before its partitions go to others")
+    ] = timedelta(seconds=8)
     security: KafkaSecurity = KafkaSecurity()
 
 
@@ -176,6 +186,69 @@ class Operations(msgspec.Struct, frozen=True):
     ] = "127.0.0.1:6066"
 
 
+class Log(msgspec.Struct, frozen=True):
+    """What the long-running commands write on stderr."""
+
+    format: Annotated[Literal["logfmt", "json"], about("Form of a line")] = "logfmt"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("Least level of Gnomon's own events that is written")
+    ] = "info"
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """What the middleware in a service records, and how much of it may wait."""
+
+    enabled: Annotated[bool, about("Whether anything is recorded; tags travel all the same")] = True
+    service: Annotated[
+        str, about("Name of the service", env="GNOMON_SERVICE", default="the host that each request asks for")
+    ] = ""
+    target: Annotated[str, about("Which build answers, such as `cart@2.4.0-rc1`", env="GNOMON_TARGET")] = ""
+    role: Annotated[
+        Role, about("The part this process plays where `x-gnomon-role` says nothing", env="GNOMON_ROLE")
+    ] = "live"
+    out: Annotated[Path | None, about("NDJSON file to append to, in place of Kafka")] = None
+    body_bytes: Annotated[
+        Positive, about("Largest body recorded; of a larger one the beginning, the size and a hash", size=True)
+    ] = 256 * KIB
+    record_bytes: Annotated[
+        Positive, about("Largest record; bodies are cut further until it fits, as a Kafka message must", size=True)
+    ] = 1000 * KIB
+    queue_records: Annotated[Positive, about("Records that may wait to be written; what comes then is shed")] = 10_000
+    queue_bytes: Annotated[Positive, about("Bytes that may wait to be written; what comes then is shed", size=True)] = (
+        32 * MIB
+    )
+    drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
+        timedelta(seconds=5)
+    )
+
+
+class Collect(msgspec.Struct, frozen=True):
+    """What `gnomon collect` takes from Envoy's access log, and how much of it may wait."""
+
+    bind: Annotated[Address, about("Address to listen on for Envoy, `host:port`")] = "127.0.0.1:9090"
+    service: Annotated[str, about("Name of the service", default="the host that each request asks for")] = ""
+    body_bytes: Annotated[
+        Positive, about("Largest body recorded; of a larger one the beginning, the size and a hash", size=True)
+    ] = 256 * KIB
+    record_bytes: Annotated[
+        Positive, about("Largest record; bodies are cut further until it fits, as a Kafka message must", size=True)
+    ] = 1000 * KIB
+    queue_bytes: Annotated[
+        Positive,
+        about("Bytes that may wait to become records, and as many to be written; what comes then is shed", size=True),
+    ] = 64 * MIB
+    sample: Annotated[
+        Share, about("Share of requests recorded, chosen by their ids, so both sides of each are or neither is")
+    ] = 1.0
+    floor: Annotated[
+        Annotated[int, msgspec.Meta(ge=0)],
+        about("Requests a minute of one endpoint that are recorded whatever `sample` says, so that rare ones are seen"),
+    ] = 60
+    drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
+        timedelta(seconds=10)
+    )
+
+
 class LatencyShift(msgspec.Struct, frozen=True):
     """Largest relative slowdown allowed, per quantile: 0.10 is a tenth slower."""
 
@@ -231,6 +304,10 @@ class Limits(msgspec.Struct, frozen=True):
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)], about("Exchanges kept per endpoint and pattern for side-by-side views")
     ] = 20
+    pending_bytes: Annotated[
+        Positive,
+        about("Memory of a worker for records that wait for counterparts; past it they are read again", size=True),
+    ] = 256 * MIB
     spill_bytes: Annotated[
         Positive, about("Memory for joining captures, after which records wait on disk", size=True)
     ] = 64 * MIB
@@ -253,6 +330,9 @@ class Settings(msgspec.Struct, frozen=True):
     redact: Redact = Redact()
     web: Web = Web()
     operations: Operations = Operations()
+    log: Log = Log()
+    emit: Emit = Emit()
+    collect: Collect = Collect()
     verdict: Verdict = Verdict()
     decode: Decode = Decode()
     endpoints: Endpoints = Endpoints()

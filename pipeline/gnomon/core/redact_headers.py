@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, TypeAlias
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from gnomon.core.blind import Blinder
@@ -14,8 +15,13 @@ from gnomon.core.secrets import may_hold_secret, replace_secrets
 from gnomon.core.sieve import is_plain_target
 from gnomon.model import Header
 
-__all__ = ["redact_fields", "redact_header", "redact_headers", "redact_target"]
+__all__ = ["HeaderRedaction", "redact_fields", "redact_header", "redact_headers", "redact_target", "remember_headers"]
 
+HeaderRedaction: TypeAlias = Callable[[str, str], str]
+"""Gets the name of a header and its value, gives the value redacted."""
+
+_MOST_REMEMBERED: Final = 8192
+_LONGEST_REMEMBERED: Final = 256
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,31}\s+)(\S.*)", re.DOTALL)
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization"})
 _URLS: Final = frozenset(
@@ -31,25 +37,40 @@ _PATH_SAFE: Final = "!$&'()*+,:=@~"
 _QUERY_SAFE: Final = "!$'()*,/:@~?{}[]"
 
 
-def redact_headers(headers: Sequence[Header], place: Places, blinder: Blinder) -> list[Header]:
-    """Redact all headers (or trailers); `place` is that of `headers` in the compared document."""
-    ruled = not place.dead
-    values = "\n".join([value for _, value in headers])
-    scan = may_hold_secret(values)
+def redact_headers(headers: Sequence[Header], place: Places, blinder: Blinder, redact: HeaderRedaction) -> list[Header]:
+    """Redact all headers (or trailers); `place` is that of `headers` in the compared document.
+
+    Args:
+        headers: Names and values.
+        place: Where they stand, with the rules for them.
+        blinder: Makes the marks that rules ask for.
+        redact: Redacts a value by its name and by what is in it: `redact_header`, remembered or not.
+    """
+    if place.dead:
+        return [(name, redact(name, value)) for name, value in headers]
     redacted = []
     for name, value in headers:
-        how = place.child(name.lower()).redact if ruled else None
-        if how is not None:
-            redacted.append((name, str(blinder.value(value, how))))
-        elif scan or is_secret_header(name):
-            redacted.append((name, redact_header(name, value, blinder)))
-        else:
-            redacted.append((name, value))
+        how = place.child(name.lower()).redact
+        redacted.append((name, redact(name, value) if how is None else str(blinder.value(value, how))))
     return redacted
+
+
+def remember_headers(blinder: Blinder) -> HeaderRedaction:
+    """Give `redact_header` with a bounded memory: most values of headers come again and again."""
+    remembered = lru_cache(maxsize=_MOST_REMEMBERED)(lambda name, value: redact_header(name, value, blinder))
+
+    def redact(name: str, value: str) -> str:
+        if len(value) <= _LONGEST_REMEMBERED:
+            return remembered(name, value)
+        return redact_header(name, value, blinder)
+
+    return redact
 
 
 def redact_header(name: str, value: str, blinder: Blinder) -> str:
     """Redact the value of one header by its name, in any case, and by what is in it."""
+    if not is_secret_header(name) and not may_hold_secret(value):
+        return value
     lower = name.lower()
     if lower == "cookie":
         return ";".join(_cookie(pair, blinder) for pair in value.split(";"))

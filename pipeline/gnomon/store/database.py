@@ -221,7 +221,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, patterns: int = 1_000) -
 
 def bound_patterns(connection: duckdb.DuckDBPyConnection, name: str, patterns: int) -> None:
     """Set how many patterns of an endpoint keep their name in the views of the attached database `name`."""
-    connection.execute(f"CREATE OR REPLACE MACRO \"{name}\".pattern_bound() AS {patterns:d}")
+    connection.execute(f'CREATE OR REPLACE MACRO "{name}".pattern_bound() AS {patterns:d}')
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

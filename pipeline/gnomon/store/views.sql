@@ -43,9 +43,6 @@ CREATE MACRO failed(status, error) AS error IS NOT NULL OR coalesce(status >= 50
 
 CREATE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
 
--- How many patterns of an endpoint are told apart (limits.patterns); what makes these views says it anew.
-CREATE MACRO pattern_bound() AS 1000;
-
 -- The names in force: landed endpoint names and the templates learned for them.
 CREATE MACRO learned_names() AS TABLE
     SELECT l.service, l.endpoint, any_value(l.template) AS template

@@ -75,7 +75,7 @@ def test_a_traceback_is_printed_when_asked_for(run: Run, monkeypatch: pytest.Mon
     [
         (["comapre"], "gnomon: No such command 'comapre'. Did you mean 'compare'?; see 'gnomon --help'\n"),
         (["rules", "chek"], "gnomon: No such command 'chek'. Did you mean 'check'?; see 'gnomon rules --help'\n"),
-        (["compare", "--lve", "x"], "gnomon: No such option '--lve'."),
+        (["compare", "--lve", "x"], "gnomon: No such option: --lve (Possible options"),
         (["query"], "gnomon: Missing argument 'SQL'; see 'gnomon query --help'\n"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
     ],
@@ -147,7 +147,7 @@ def test_the_shell_is_given_what_fits(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setenv("COMP_WORDS", "gnomon com")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert main([]) == 0
-    assert capsys.readouterr().out == "plain,compare\nplain,completion\n"
+    assert capsys.readouterr().out == "plain,compact\nplain,compare\nplain,completion\n"
 
 
 def test_text_streams_that_are_no_terminal_get_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:

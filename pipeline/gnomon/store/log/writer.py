@@ -83,6 +83,7 @@ class LogWriter:
         self._recall = Recall(layout, self._series.footer.series)
         self._rejects: set[tuple[str, int, int]] = set()
         self._seen = Seen(self._horizon_us)
+        self._requests = Seen(self._horizon_us)
         self._untargeted = False
         if self._series.footer.seq > 1:
             self._remember_landed()
@@ -100,6 +101,10 @@ class LogWriter:
     def knows(self, request_id: str, target: str, role: str, started_us: int) -> bool:
         """Whether this comparison has landed within the horizon, with an answer or as missing."""
         return self._seen.get(seen_key(request_id, target, role), started_us) is not None
+
+    def landed(self, request_id: str, started_us: int) -> bool:
+        """Whether any comparison of this request has landed within the horizon; from memory."""
+        return self._requests.get(seen_key(request_id, "", ""), started_us) is not None
 
     def find(self, request_ids: Iterable[str], since: datetime) -> list[Comparison]:
         """The landed comparisons of these requests, as views show them, started at or after `since`.
@@ -145,6 +150,7 @@ class LogWriter:
         """Read back what may come again."""
         for request_id, target, role, started_us, missing in self._recall.landed(self._horizon_us):
             self._seen.add(seen_key(request_id, target, role), started_us, missing=missing)
+            self._requests.add(seen_key(request_id, "", ""), started_us, missing=False)
             self._untargeted |= missing and not target
         self._rejects.update(self._recall.rejects(self.position.offset if self.position else 0))
 
@@ -195,6 +201,7 @@ class LogWriter:
     def _remember(self, fresh: Sequence[_Fresh], rejects: Sequence[Reject], position: Position) -> None:
         for key, started_us, comparison, _ in fresh:
             self._seen.add(key, started_us, missing=comparison.outcome in MISSING)
+            self._requests.add(seen_key(comparison.request_id, "", ""), started_us, missing=False)
         # Nothing below the position is read again.
         self._rejects.update(_place(row) for row in rejects if row.place.offset is not None)
         self._rejects = {place for place in self._rejects if place[2] >= position.offset}

@@ -1,0 +1,297 @@
+"""The worker: opens and closes partitions as the group assigns them, and hands each its records."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final, Protocol
+
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from gnomon.config import Settings
+from gnomon.engine import Engine
+from gnomon.errors import DependencyError, GnomonError
+from gnomon.evidence import EvidenceBudget
+from gnomon.model import JsonValue, Place
+from gnomon.operations import PartitionState, Readiness, WorkerMetrics
+from gnomon.stream.intake import Intake, IntakeOptions
+from gnomon.stream.landing import Log, Writer
+from gnomon.stream.partition import LooksBack, Partition, Shared, Tells
+from gnomon.stream.transport import Slice
+
+__all__ = ["ConsumerPort", "Worker"]
+
+logger = logging.getLogger(__name__)
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DRAIN_SECONDS: Final = 20.0
+_ANSWER_SECONDS: Final = 10.0
+_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class ConsumerPort(Protocol):
+    """What the worker asks of the consumer (`gnomon.stream.transport.Consumer`)."""
+
+    def is_current(self, tp: TP, part: Slice) -> bool:
+        """Whether a slice is from after the last seek."""
+
+    def landed(self, tp: TP, offset: int) -> None:
+        """Allow that everything below an offset is committed."""
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Read on from an offset."""
+
+    def highwater(self, tp: TP) -> int | None:
+        """Give where a partition ended when it was last fetched from."""
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        """Ask the broker where partitions begin."""
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Ask the broker where partitions end."""
+
+
+class Worker:
+    """All partitions of one process.
+
+    Args:
+        settings: How records are joined, and bounds.
+        engine: Compares.
+        log: Where results land.
+        lookback: Reads records again.
+        outlet: Tells others.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, log: Log, lookback: LooksBack, outlet: Tells) -> None:
+        self._settings = settings
+        self._log = log
+        self.partitions: dict[TP, Partition] = {}
+        self.readiness = Readiness(["kafka"])
+        self.metrics = WorkerMetrics(self.readiness, self.states)
+        self.lost: dict[TP, float] = {}
+        self.stopping = False
+        self._assigned = 1
+        self._opening = asyncio.Lock()
+        self._gaps: dict[TP, int] = {}
+        self._rules_landed = False
+        self._ends: dict[TP, int] = {}
+        self._shared = Shared(
+            engine=engine,
+            evidence=EvidenceBudget(settings.limits.evidence),
+            lookback=lookback,
+            outlet=outlet,
+            horizon_us=settings.store.horizon // _MICROSECOND,
+            clock_us=_clock_us,
+            lost=self._lose,
+            readiness=self.readiness,
+            metrics=self.metrics,
+        )
+
+    async def start_offsets(self, consumer: ConsumerPort, committed: Mapping[TP, int | None]) -> dict[TP, int]:
+        """Open what is newly assigned and say where each partition is read from.
+
+        A partition whose series cannot be opened yet is left out: it is opened when its first records come.
+        """
+        async with self._opening:
+            self._assigned = max(len(committed), 1)
+            ends = await self._ends_of(consumer, committed)
+            tps = sorted(committed)
+            starts = await asyncio.gather(*(self._start_of(consumer, tp, committed[tp], ends.get(tp)) for tp in tps))
+            self.readiness.ready("kafka")
+            return {tp: start for tp, start in zip(tps, starts, strict=True) if start is not None}
+
+    async def _ends_of(self, consumer: ConsumerPort, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """Ask where partitions end; where the broker does not answer, positions are believed."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await consumer.highwaters(*tps)
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("the broker does not say where partitions end: %s", error or "no answer in time")
+            return {}
+
+    async def _start_of(self, consumer: ConsumerPort, tp: TP, committed: int | None, end: int | None) -> int | None:
+        partition = self.partitions.get(tp)
+        if partition is not None and not partition.closed:
+            return partition.intake.offsets.following
+        await self.revoke([tp])
+        try:
+            return await self._open(consumer, tp, committed, end)
+        except DependencyError as error:
+            self._note(tp, error)
+            return None
+
+    def states(self) -> list[PartitionState]:
+        """Say where each partition stands."""
+        return [
+            PartitionState(
+                topic=tp.topic,
+                partition=tp.partition,
+                lag_records=max(self._ends.get(tp, 0) - partition.intake.offsets.following, 0),
+                watermark_age_seconds=(_clock_us() - partition.intake.joiner.watermark_us) / 1e6
+                if partition.intake.joiner.watermark_us
+                else None,
+                pending_requests=len(partition.intake.joiner),
+                pending_bytes=partition.intake.joiner.size,
+            )
+            for tp, partition in self.partitions.items()
+        ]
+
+    async def take(self, consumer: ConsumerPort, tp: TP, part: Slice) -> None:
+        """Take what one poll brought of one partition."""
+        tried = 0
+        while not self.stopping and consumer.is_current(tp, part):
+            partition = self.partitions.get(tp)
+            if partition is not None:
+                if await self._is_next(consumer, tp, partition, part.records[0].offset):
+                    await partition.take(part.records)
+                return
+            try:
+                async with self._opening:
+                    if tp in self.partitions:
+                        continue
+                    end = (await consumer.highwaters(tp)).get(tp)
+                    start = await self._open(consumer, tp, None, end)
+            except (DependencyError, KafkaError, TimeoutError) as error:
+                self._note(tp, error)
+                await asyncio.sleep(_PAUSES[min(tried, len(_PAUSES) - 1)])
+                tried += 1
+                continue
+            self.readiness.forget(_name(tp))
+            if start is not None and start != part.records[0].offset:
+                await consumer.seek(tp, start)
+
+    async def _is_next(self, consumer: ConsumerPort, tp: TP, partition: Partition, first: int) -> bool:
+        """Whether records from `first` on follow those that were read; if some are left out, look once more.
+
+        Compacted topics and transactions leave offsets out; then the same comes again, and is taken.
+        """
+        following = partition.intake.offsets.following
+        if first <= following or not following or self._gaps.get(tp) == following:
+            return True
+        self._gaps[tp] = following
+        await consumer.seek(tp, following)
+        return False
+
+    async def tick(self, consumer: ConsumerPort) -> None:
+        """Land what is due and let time pass in idle partitions; to be called several times a second.
+
+        Raises:
+            KafkaError, TimeoutError: The broker does not answer.
+        """
+        for tp, partition in list(self.partitions.items()):
+
+            async def is_idle(tp: TP = tp, partition: Partition = partition) -> bool:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    ends = await consumer.highwaters(tp)
+                return ends.get(tp, -1) <= partition.intake.offsets.following
+
+            await partition.tick(is_idle)
+            with suppress(AssertionError):  # it is no longer ours
+                self._ends[tp] = consumer.highwater(tp) or 0
+
+    async def maintain(self) -> None:
+        """Keep the store in order; to be called now and then. What fails is tried again the next time."""
+        try:
+            if not self._rules_landed and self.partitions:
+                rules = self._shared.engine.rules
+                await asyncio.to_thread(self._log.land_rules, rules.version, rules.text)
+                self._rules_landed = True
+            if self.partitions:
+                await asyncio.to_thread(self._log.maintain)
+        except GnomonError as error:
+            logger.warning("the store could not be put in order, the next time it is: %s", error)
+
+    async def revoke(self, tps: Iterable[TP]) -> None:
+        """Drop the state of partitions; their next owner reads it again."""
+        partitions = [self.partitions.pop(tp) for tp in tps if tp in self.partitions]
+        for tp in tps:
+            self.lost.pop(tp, None)
+            self.readiness.forget(_name(tp))
+        if partitions:
+            await asyncio.gather(*(partition.close() for partition in partitions))
+
+    async def stop(self) -> None:
+        """Land what is complete, within some seconds."""
+        self.stopping = True
+        partitions = list(self.partitions.values())
+        if partitions:
+            drains = [asyncio.create_task(partition.drain()) for partition in partitions]
+            _, late = await asyncio.wait(drains, timeout=_DRAIN_SECONDS)
+            if late:
+                logger.warning("%d partitions could not land all that was complete; it is read again", len(late))
+            for drain in late:
+                drain.cancel()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self.revoke(list(self.partitions))
+
+    def _lose(self, topic: str, number: int) -> None:
+        self.lost.setdefault(TP(topic, number), time.monotonic())
+
+    async def _open(self, consumer: ConsumerPort, tp: TP, committed: int | None, end: int | None) -> int | None:
+        """Take a partition over; give where to read from, None for wherever the consumer stands.
+
+        The log's word counts: a batch and its position land together. What is committed on Kafka is behind it, and
+        counts where the log knows nothing. Positions past the end are those of a topic that is gone.
+        """
+        writer = await asyncio.to_thread(self._log.open, tp.topic, tp.partition)
+        state: dict[str, JsonValue] = dict(writer.state)
+        if not state and committed is not None:
+            state = {"following": committed}
+        if state:
+            state = await self._within_topic(consumer, tp, state, end)
+        place = Place(tp.topic, partition=tp.partition)
+        intake = Intake(place, self._options(), state, writer.landed)
+        self.partitions[tp] = self._partition(consumer, tp, place, intake, writer)
+        self.lost.pop(tp, None)
+        logger.info("%s[%d] is read from %d", tp.topic, tp.partition, intake.offsets.following)
+        return intake.offsets.following if state else None
+
+    async def _within_topic(
+        self, consumer: ConsumerPort, tp: TP, state: dict[str, JsonValue], end: int | None
+    ) -> dict[str, JsonValue]:
+        following = state.get("following")
+        if end is None or not isinstance(following, int) or following <= end:
+            return state
+        beginning = (await consumer.earliest_offsets(tp)).get(tp, 0)
+        logger.warning(
+            "%s[%d] ends at %d, before %d where it was read to: it was made anew, and is read from its beginning",
+            tp.topic,
+            tp.partition,
+            end,
+            following,
+        )
+        return {"following": beginning}
+
+    def _partition(self, consumer: ConsumerPort, tp: TP, place: Place, intake: Intake, writer: Writer) -> Partition:
+        return Partition(place, intake, writer, self._shared, lambda offset: consumer.landed(tp, offset))
+
+    def _options(self) -> IntakeOptions:
+        join = self._settings.join
+        return IntakeOptions(
+            window_us=join.window // _MICROSECOND,
+            lateness_us=join.lateness // _MICROSECOND,
+            skew_us=join.skew // _MICROSECOND,
+            expect=join.expect,
+            memory=self._settings.limits.pending_bytes // self._assigned,
+        )
+
+    def _note(self, tp: TP, error: Exception) -> None:
+        reason = str(error) or "no answer in time"
+        if self.readiness.reasons.get(_name(tp)) != reason:
+            logger.warning("%s is held up: %s", _name(tp), reason)
+        self.readiness.not_ready(_name(tp), reason)
+
+
+def _name(tp: TP) -> str:
+    return f"{tp.topic}[{tp.partition}]"
+
+
+def _clock_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,31 @@
+"""A service with the middleware, as an ASGI application: `uvicorn tests.integration.nginx.service:app`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import Any
+
+from gnomon.emit import ASGIMiddleware
+
+NAME = os.environ["SERVICE_NAME"]
+
+
+async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer with who this is and the tags that came in; `/slow` only after a while."""
+    if scope["type"] != "http":
+        return
+    size, more = 0, True
+    while more:
+        part = await receive()
+        size, more = size + len(part.get("body", b"")), part.get("more_body", False)
+    if scope["path"] == "/slow" and NAME == "shadow":
+        await asyncio.sleep(20)
+    headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+    body = json.dumps({"service": NAME, "got": size, "headers": headers}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+app = ASGIMiddleware(answer)
