@@ -26,7 +26,8 @@ Ask = Callable[[str], list[tuple[Any, ...]]]
 
 EVERYTHING = """
 SELECT
-    (SELECT list(c ORDER BY c.request_id) FROM comparisons AS c), (SELECT list(d ORDER BY d.path) FROM differences AS d),
+    (SELECT list(c ORDER BY c.request_id) FROM comparisons AS c),
+    (SELECT list(d ORDER BY d.path) FROM differences AS d),
     (SELECT list(e ORDER BY e.record) FROM exchanges AS e), (SELECT list(r ORDER BY r.offset) FROM rejects AS r)
 """
 
