@@ -77,7 +77,7 @@ class HookServer:
         """Where it is."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def wait(self, count: int, seconds: float = 20) -> list[Received]:
+    def wait(self, count: int, seconds: float = 90) -> list[Received]:
         """Wait until it has got so many requests."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.received) >= count, seconds), self.received

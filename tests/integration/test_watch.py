@@ -128,7 +128,7 @@ def watching(tmp_path: Path, db: Path) -> Iterator[tuple[subprocess.Popen[str], 
                 raise
 
 
-def wait_for(what: str, holds: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(what: str, holds: Callable[[], Any], seconds: float = 120) -> Any:
     """Wait until something holds, and give it."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
