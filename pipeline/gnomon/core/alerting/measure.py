@@ -25,9 +25,9 @@ from gnomon.core.judge import (
     Timings,
     log_evidence,
     log_threshold,
-    mean_interval,
     shift_interval,
 )
+from gnomon.core.judge.betting import lower_end, upper_end
 
 __all__ = ["MOST_PATTERNS", "MOST_REQUESTS", "Criterion", "Figures", "Reading", "measure"]
 
@@ -176,7 +176,11 @@ def _read(
     # The most that each could show, however its requests turn out: what can prove nothing costs nothing.
     limit = 0.0 if share is not None else min(criterion.above, 1 - 1e-9)
     threshold = log_threshold(log_evidence(totals, 0, totals, limit), criterion.confidence)
-    measured = [(unit, *_figure(unit, share, threshold)) for unit in able or units[:1]]
+    seen = [(unit, _value(unit, share)) for unit in able or units[:1]]
+    # Where the figure itself is not above the limit its lower end is not either, so its interval need not be known.
+    wanted = [seen[0], *(row for row in seen[1:] if row[1] is not None and row[1] > criterion.above)]
+    intervals = _intervals([unit for unit, _ in wanted], share, threshold)
+    measured = [(unit, value, ends) for (unit, value), ends in zip(wanted, intervals, strict=True)]
     above = sorted((row for row in measured if able and _low(row) > criterion.above), key=lambda row: -_low(row))
     worst = above[0] if above else measured[0]
     broken = [unit for unit, _, _ in above]
@@ -198,7 +202,8 @@ def _read(
     )
 
 
-_Measured: TypeAlias = tuple[_Unit, float | None, tuple[float | None, float | None]]
+_Ends: TypeAlias = tuple[float | None, float | None]
+_Measured: TypeAlias = tuple[_Unit, float | None, _Ends]
 
 
 def _low(row: _Measured) -> float:
@@ -207,20 +212,27 @@ def _low(row: _Measured) -> float:
     return -1.0 if low is None else low
 
 
-def _figure(
-    unit: _Unit, share: float | None, threshold: float
-) -> tuple[float | None, tuple[float | None, float | None]]:
-    """Give the value and the ends of its interval."""
+def _value(unit: _Unit, share: float | None) -> float | None:
+    """Give the figure itself; None without requests."""
     if share is None:
-        if not unit.tally.total:
-            return None, (None, None)
-        return unit.tally.mean, mean_interval(unit.tally, threshold)
+        return unit.tally.mean
     if not len(unit.timings):
-        return None, (None, None)
+        return None
     live, shadow = (float(np.quantile(side, share)) for side in (unit.timings.live, unit.timings.shadow))
-    low, high = shift_interval(unit.timings.live, unit.timings.shadow, share, threshold)
-    ends = (low if low > -1 else None, high if np.isfinite(high) else None)
-    return (shadow / live - 1 if live > 0 else None), ends
+    return shadow / live - 1 if live > 0 else None
+
+
+def _intervals(units: Sequence[_Unit], share: float | None, threshold: float) -> list[_Ends]:
+    """Give the ends of the figures' intervals, None where there are too few requests for an end."""
+    if share is not None:
+        found = [shift_interval(unit.timings.live, unit.timings.shadow, share, threshold) for unit in units]
+        return [(low if low > -1 else None, high if np.isfinite(high) else None) for low, high in found]
+    plus, minus, total = np.array([(u.tally.plus, u.tally.minus, u.tally.total) for u in units], dtype=np.float64).T
+    low, high = lower_end(plus, minus, total, threshold), upper_end(plus, minus, total, threshold)
+    return [
+        (float(least), float(most)) if unit.tally.total else (None, None)
+        for unit, least, most in zip(units, low, high, strict=True)
+    ]
 
 
 def _most_frequent(fields: Sequence[FieldEvidence], endpoints: set[str] | None) -> list[FieldEvidence]:
