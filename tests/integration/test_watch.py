@@ -28,6 +28,7 @@ from gnomon.config import Settings
 from gnomon.core.rules import parse_rules
 from gnomon.model import Exchange
 from gnomon.store import run_query
+from gnomon.store.log import TableWriter
 from gnomon.testing import pair
 
 pytestmark = pytest.mark.integration
@@ -294,6 +295,21 @@ def test_an_alertmanager_receives_and_resolves(tmp_path: Path, db: Path, alertma
     tested = gnomon(tmp_path, "alerts", "test", "prices")
     assert tested.returncode == 0, tested.stderr
     assert tested.stdout.endswith(": delivered\n")
+
+
+def test_a_store_that_is_not_there_yet_is_made(tmp_path: Path, hook_server: HookServer) -> None:
+    """Watching may begin before anything lands; what fires lands in the store's table."""
+    (tmp_path / "g.toml").write_text(
+        f'[[alert]]\nmetric = "synthetic_leaks"\nabove = 0\nhooks = ["{hook_server.url}/x"]\n', encoding="utf-8"
+    )
+    assert gnomon(tmp_path, "watch", "--once").returncode == 0
+    row = {"minute": datetime.now(UTC), "topic": "orders", "partition": 0, "rule": "users", "destination": "leak"}
+    counts = {"events": 3, "first_offset": 1, "last_offset": 9, "samples": ["orders[0]@1"]}
+    TableWriter(tmp_path / "gnomon.store", "routed", "audit").land([row | counts])
+    assert gnomon(tmp_path, "watch", "--once").returncode == 0
+    assert hook_server.received[0].json["value"] == 3
+    rows = [tuple(row) for row in run_query(tmp_path / "gnomon.store", "SELECT name, state FROM alerts").rows]
+    assert rows == [("synthetic_leaks", "firing")]
 
 
 def test_a_typo_in_a_rule_names_the_key_and_the_closest_one(tmp_path: Path) -> None:
