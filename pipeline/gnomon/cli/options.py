@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -14,7 +14,7 @@ import msgspec
 
 from gnomon.cli.text import one_line
 from gnomon.config import Loaded, Settings, find_rules, load_settings
-from gnomon.core.durations import parse_duration
+from gnomon.core.moments import read_moment
 from gnomon.core.rules import RuleSet, parse_rules
 from gnomon.errors import InputError, UsageError
 
@@ -70,14 +70,9 @@ class Instant(click.ParamType):
         if isinstance(value, datetime):
             return value
         try:
-            return datetime.now(UTC) - timedelta(microseconds=parse_duration(value))
-        except (ValueError, OverflowError):
-            pass
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a time such as 2027-07-12T08:00:00Z, a date nor a duration such as 24h")
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return read_moment(value, datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error))
 
 
 def config_option(command: Callable[P, R]) -> Callable[P, R]:

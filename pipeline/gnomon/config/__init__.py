@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gnomon.config.alerts import METRICS, Alerting, AlertRule, Hook, Metric, Secret
 from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
 from gnomon.config.settings import (
     Collect,
@@ -19,16 +20,21 @@ from gnomon.config.settings import (
     Settings,
     Store,
     Verdict,
+    Watch,
     Web,
 )
 from gnomon.config.show import MASK, render_settings
 
 __all__ = [
     "MASK",
+    "METRICS",
+    "AlertRule",
+    "Alerting",
     "Collect",
     "Decode",
     "Emit",
     "Endpoints",
+    "Hook",
     "Join",
     "Kafka",
     "KafkaSecurity",
@@ -36,11 +42,14 @@ __all__ = [
     "Limits",
     "Loaded",
     "Log",
+    "Metric",
     "Operations",
     "Redact",
+    "Secret",
     "Settings",
     "Store",
     "Verdict",
+    "Watch",
     "Web",
     "find_database",
     "find_rules",

@@ -31,6 +31,7 @@ __all__ = [
     "Settings",
     "Store",
     "Verdict",
+    "Watch",
     "Web",
 ]
 
@@ -57,6 +58,9 @@ Addresses = Annotated[
         pattern=r"^[^\s,]+:\d{1,5}(\s*,\s*[^\s,]+:\d{1,5})*$",
         extra={"expected": 'addresses such as "kafka-1:9092,kafka-2:9092"'},
     ),
+]
+Url = Annotated[
+    str, msgspec.Meta(pattern=r"^(https?://[^\s/]\S*)?$", extra={"expected": 'a URL such as "https://gnomon.example"'})
 ]
 Expectations = Annotated[
     tuple[Annotated[str, msgspec.Meta(pattern=r"^(shadow(:.+)?|control)$")], ...],
@@ -172,6 +176,9 @@ class Web(msgspec.Struct, frozen=True):
         about("What callers must show; needed to listen on other addresses than this machine's", secret=True),
     ] = None
     token_file: Annotated[Path | None, about("File that holds that token")] = None
+    url: Annotated[
+        Url, about("Where others reach it, for links in alerts", default="`http://` and the address it listens on")
+    ] = ""
 
     def read_token(self) -> str | None:
         """Give the token, or None where there is none. Raises ConfigError when its file cannot be read."""
@@ -184,6 +191,12 @@ class Operations(msgspec.Struct, frozen=True):
     bind: Annotated[
         Address, about("Address to listen on, `host:port`; a free port is taken when the default one is in use")
     ] = "127.0.0.1:6066"
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """When alert rules are looked at."""
+
+    interval: Annotated[timedelta, about("How long between two evaluations of all rules")] = timedelta(seconds=15)
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -314,7 +327,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything that can be set; `route` and `alert` are the tables as written."""
+    """Everything that can be set; `route`, `alert` and `hook` are the tables as written."""
 
     kafka: Kafka = Kafka()
     join: Join = Join()
@@ -330,6 +343,7 @@ class Settings(msgspec.Struct, frozen=True):
     redact: Redact = Redact()
     web: Web = Web()
     operations: Operations = Operations()
+    watch: Watch = Watch()
     log: Log = Log()
     emit: Emit = Emit()
     collect: Collect = Collect()
@@ -339,6 +353,7 @@ class Settings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     route: tuple[dict[str, Any], ...] = ()
     alert: tuple[dict[str, Any], ...] = ()
+    hook: tuple[dict[str, Any], ...] = ()
 
 
 def read_secret(key: str, value: str | None, file: Path | None) -> str | None:

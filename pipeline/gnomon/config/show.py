@@ -16,8 +16,8 @@ _SECRET_WORDS: Final = ("token", "secret", "password", "key", "url", "hook", "au
 def render_settings(loaded: Loaded) -> str:
     """Write all settings as TOML that can be read again; a comment says where a value is from.
 
-    Settings without a value are comments. Secrets are masked, in `[[route]]` and `[[alert]]` too: there whatever
-    is named like one.
+    Settings without a value are comments. Secrets are masked, in `[[route]]`, `[[alert]]` and `[[hook]]` too: there
+    whatever is named like one.
     """
     lines: list[str] = []
     section: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ def render_settings(loaded: Loaded) -> str:
         else:
             text = toml_text(MASK) if key.leaf.secret else key.leaf.write(value)
             lines.append(f"{key.path[-1]} = {text}  # {origin}")
-    for name in ("route", "alert"):
+    for name in ("route", "alert", "hook"):
         for table in getattr(loaded.settings, name):
             lines += ["", f"[[{name}]]"]
             lines += [f"{toml_key(item)} = {toml_value(masked(item, table[item]))}" for item in table]
@@ -45,14 +45,16 @@ def render_settings(loaded: Loaded) -> str:
 
 
 def masked(name: str, value: object) -> object:
-    """Mask what is named like a secret, at any depth of a table as written."""
-    if any(word in name.lower() for word in _SECRET_WORDS):
-        return MASK
+    """Mask what is named like a secret, at any depth of a table as written; names of hooks are none, their URLs are."""
     if isinstance(value, dict):
         return {item: masked(item, below) for item, below in value.items()}
     if isinstance(value, list):
-        return [masked("", item) for item in value]
-    return value
+        return [masked(name, item) for item in value]
+    if not any(word in name.lower() for word in _SECRET_WORDS):
+        return value
+    if isinstance(value, str) and "://" in value:
+        return f"https://{MASK}"
+    return value if name == "hooks" else MASK
 
 
 def toml_key(name: str) -> str:

@@ -8,12 +8,13 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
+from gnomon.core.durations import parse_duration
 from gnomon.model import EPOCH
 
 if TYPE_CHECKING:
     from gnomon.model import JsonValue
 
-__all__ = ["parse_time_us"]
+__all__ = ["parse_time_us", "read_moment"]
 
 _ISO: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -45,6 +46,24 @@ def parse_time_us(value: JsonValue) -> int | None:
     if type(value) is int or type(value) is float or isinstance(value, Decimal):
         return _from_number(value)
     return None
+
+
+def read_moment(text: str, now: datetime) -> datetime:
+    """Read what a person asks for: an RFC 3339 time, a date (its first moment, UTC), or a duration before `now`.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    try:
+        return now - timedelta(microseconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        what = f"{text!r} is neither a time such as 2027-07-12T08:00:00Z, a date nor a duration such as 24h"
+        raise ValueError(what) from None
 
 
 def _from_number(number: float | Decimal) -> int | None:

@@ -7,7 +7,15 @@ its own event loop. Parts report to the readiness, and count.
 from __future__ import annotations
 
 from gnomon.operations.logs import configure_logging
-from gnomon.operations.metrics import METRICS, Metric, PartitionState, ProcessMetrics, WorkerMetrics
+from gnomon.operations.metrics import (
+    METRICS,
+    Metric,
+    PartitionState,
+    ProcessMetrics,
+    WatchMetrics,
+    WebMetrics,
+    WorkerMetrics,
+)
 from gnomon.operations.readiness import Readiness
 from gnomon.operations.server import OperationsServer
 
@@ -18,6 +26,8 @@ __all__ = [
     "PartitionState",
     "ProcessMetrics",
     "Readiness",
+    "WatchMetrics",
+    "WebMetrics",
     "WorkerMetrics",
     "configure_logging",
 ]

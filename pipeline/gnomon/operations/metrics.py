@@ -21,7 +21,15 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from gnomon.model import Comparison, Reject
 from gnomon.operations.readiness import Readiness
 
-__all__ = ["METRICS", "Metric", "PartitionState", "ProcessMetrics", "WorkerMetrics"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "PartitionState",
+    "ProcessMetrics",
+    "WatchMetrics",
+    "WebMetrics",
+    "WorkerMetrics",
+]
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Bounds of the buckets of histograms of seconds."""
@@ -60,12 +68,39 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
     pending_bytes: int
 
 
-_ALL: Final = ("worker", "collect", "route", "watch")
+_RATED: Final = ("service", "target")
+_OF_WATCH: Final = (
+    Metric("gnomon_alerts_firing", "gauge", "Alerts that fire now, by rule", ("alert",), ("watch",)),
+    Metric("gnomon_alerts_unlanded", "gauge", "Alerts that are not in the store's table yet", (), ("watch",)),
+    Metric("gnomon_alerts_waiting", "gauge", "Alerts that a hook was not told of yet", ("hook",), ("watch",)),
+    Metric("gnomon_evaluation_seconds", "histogram", "Time to evaluate all alert rules, in seconds", (), ("watch",)),
+    Metric("gnomon_evaluations_total", "counter", "Evaluations of alert rules: done, failed", ("outcome",), ("watch",)),
+    Metric(
+        "gnomon_hook_attempts_total",
+        "counter",
+        "Attempts at a hook: delivered, failed",
+        ("hook", "outcome"),
+        ("watch",),
+    ),
+    Metric("gnomon_hook_failing", "gauge", "Whether the last attempt at a hook failed, 1 or 0", ("hook",), ("watch",)),
+    Metric("gnomon_watch_leader", "gauge", "Whether this is the evaluator that works, 1 or 0", (), ("watch",)),
+)
+_OF_WEB: Final = (
+    Metric("gnomon_divergence_rate", "gauge", "Divergence rate of the last hour, net of the control", _RATED, ("web",)),
+    Metric("gnomon_divergence_rate_high", "gauge", "Upper end of its 95 % interval", _RATED, ("web",)),
+    Metric("gnomon_divergence_rate_low", "gauge", "Lower end of its 95 % interval", _RATED, ("web",)),
+    Metric("gnomon_divergence_rate_pairs", "gauge", "Pairs of the last hour", _RATED, ("web",)),
+    Metric("gnomon_web_request_seconds", "histogram", "Time to answer a request, in seconds", ("route",), ("web",)),
+    Metric("gnomon_web_requests_total", "counter", "Requests answered", ("route", "status"), ("web",)),
+)
+_ALL: Final = ("worker", "collect", "route", "watch", "web")
 METRICS: Final = tuple(
     sorted(
         (
             Metric("gnomon_build_info", "gauge", "Always 1; the labels tell the version", ("version", "command"), _ALL),
             Metric("gnomon_ready", "gauge", "Whether a part of the process can do its work, 1 or 0", ("part",), _ALL),
+            *_OF_WATCH,
+            *_OF_WEB,
             Metric("gnomon_records_total", "counter", "Records read from Kafka", ("topic",)),
             Metric(
                 "gnomon_pairs_total",
@@ -219,6 +254,94 @@ class WorkerMetrics(ProcessMetrics):
             self._differences.labels(role).inc(max(count, 0))
         for reject in rejects:
             self._rejects.labels(reject.reason if reject.reason in REASONS else "malformed").inc()
+
+
+class WatchMetrics(ProcessMetrics):
+    """The metrics of `gnomon watch`.
+
+    Args:
+        readiness: What the evaluator reports to, as the part `rules`.
+    """
+
+    def __init__(self, readiness: Readiness) -> None:
+        super().__init__("watch", readiness)
+        self._readiness = readiness
+        self._leader = self._gauge("gnomon_watch_leader")
+        self._firing = self._gauge("gnomon_alerts_firing")
+        self._unlanded = self._gauge("gnomon_alerts_unlanded")
+        self._waiting = self._gauge("gnomon_alerts_waiting")
+        self._seconds = self._histogram("gnomon_evaluation_seconds")
+        self._evaluations = self._counter("gnomon_evaluations_total")
+        self._attempts = self._counter("gnomon_hook_attempts_total")
+        self._failing = self._gauge("gnomon_hook_failing")
+
+    def leading(self, *, leads: bool) -> None:
+        """Note whether this evaluator works; one that waits for its turn is ready too."""
+        self._leader.set(float(leads))
+        if not leads:
+            self._firing.clear()
+            self._readiness.ready("rules")
+
+    def evaluated(self, seconds: float, firing: Mapping[str, int]) -> None:
+        """Count an evaluation: how long it took, and how many alerts fire by rule."""
+        self._evaluations.labels("done").inc()
+        self._seconds.observe(seconds)
+        for rule, count in firing.items():
+            self._firing.labels(rule).set(count)
+        self._readiness.ready("rules")
+
+    def not_evaluated(self, problem: str) -> None:
+        """Count an evaluation that failed, and say why."""
+        self._evaluations.labels("failed").inc()
+        self._readiness.not_ready("rules", problem)
+
+    def attempted(self, hook: str, outcome: Literal["delivered", "failed"]) -> None:
+        """Count an attempt at a hook."""
+        self._attempts.labels(hook, outcome).inc()
+        self._failing.labels(hook).set(float(outcome == "failed"))
+
+    def queued(self, waiting: Mapping[str, int], unlanded: int) -> None:
+        """Note what still waits: alerts by hook, and for the table."""
+        self._waiting.clear()
+        for hook, count in waiting.items():
+            self._waiting.labels(hook).set(count)
+        self._unlanded.set(unlanded)
+
+
+class WebMetrics(ProcessMetrics):
+    """The metrics of `gnomon web`.
+
+    Args:
+        readiness: What the store's reader reports to, as the part `store`.
+    """
+
+    def __init__(self, readiness: Readiness) -> None:
+        super().__init__("web", readiness)
+        self.requests = self._counter("gnomon_web_requests_total")
+        """Labelled by route and status."""
+        self.seconds = self._histogram("gnomon_web_request_seconds")
+        """Labelled by route."""
+        self._rates = {
+            field: self._gauge(name)
+            for field, name in (
+                ("pairs", "gnomon_divergence_rate_pairs"),
+                ("divergence_rate", "gnomon_divergence_rate"),
+                ("rate_lo", "gnomon_divergence_rate_low"),
+                ("rate_hi", "gnomon_divergence_rate_high"),
+            )
+        }
+
+    def rates(self, rates: Mapping[tuple[str, str], Mapping[str, object]]) -> None:
+        """Show these rates, by service and target, and no others.
+
+        Each has `pairs`, `divergence_rate`, `rate_lo` and `rate_hi`; what is no number is left out.
+        """
+        for field, gauge in self._rates.items():
+            gauge.clear()
+            for labels, rate in rates.items():
+                value = rate[field]
+                if isinstance(value, int | float):
+                    gauge.labels(*labels).set(value)
 
 
 class _Observed(Collector):

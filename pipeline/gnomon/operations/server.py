@@ -20,7 +20,7 @@ from gnomon.errors import ConfigError, DependencyError
 from gnomon.operations.metrics import ProcessMetrics
 from gnomon.operations.readiness import Readiness
 
-__all__ = ["OperationsServer"]
+__all__ = ["OperationsServer", "listen"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class OperationsServer:
 
     def _listen(self) -> socket.socket:
         try:
-            return _listen(self._bind)
+            return listen(self._bind)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 what = f"operations.bind: cannot listen on {self._bind}: {error.strerror or error}"
@@ -96,7 +96,7 @@ class OperationsServer:
             if self._chosen:
                 what = f"operations.bind: {self._bind} is taken by another process"
                 raise DependencyError(what, "stop that one, or choose another address") from error
-        listening = _listen(f"{self._bind.rpartition(':')[0]}:0")
+        listening = listen(f"{self._bind.rpartition(':')[0]}:0")
         logger.warning("%s is taken, so a free port is used; set operations.bind to choose one", self._bind)
         return listening
 
@@ -111,7 +111,7 @@ class OperationsServer:
         return web.Response(body=self._metrics.exposition(), headers={**_HEADERS, "Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _listen(bind: str) -> socket.socket:
+def listen(bind: str) -> socket.socket:
     """Listen on `host:port`. Raises OSError where that cannot be."""
     host, _, port = bind.rpartition(":")
     family, kind, protocol, _, address = socket.getaddrinfo(

@@ -20,7 +20,8 @@ The long-running commands (`gnomon worker`, `route`, `collect`, `watch`) answer 
 | `/readyz` | 200 when every part can do its work, else 503; JSON: `{"ready": false, "reasons": {"store": "..."}}` |
 | `/metrics` | the metrics below, and those of the process (CPU, memory, garbage collection), for Prometheus |
 
-The endpoint has no token: listen on an address that only operators and Prometheus reach.
+The endpoint has no token: listen on an address that only operators and Prometheus reach. `gnomon web` answers the same
+three on `web.bind`, `/metrics` behind its token (docs/http-api.md).
 
 ## Metrics
 

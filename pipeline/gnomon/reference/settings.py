@@ -32,7 +32,8 @@ _TAIL: Final = """\
 | table | for |
 | --- | --- |
 | `[[route]]` | the synthetic filter on business topics: `from`, `clean`, `synthetic`, `quarantine`, `value`, `tags` |
-| `[[alert]]` | alert rules and the hooks they call |
+| `[[alert]]` | what to watch for, and the hooks to call; docs/alerts.md has the keys |
+| `[[hook]]` | where alerts are sent; docs/alerts.md has the keys |
 """
 
 

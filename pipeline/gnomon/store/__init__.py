@@ -5,6 +5,8 @@ A run collects in a `StagedRun` and lands in one portable database file; `open_s
 
 from __future__ import annotations
 
+from gnomon.store.alerts import land_alerts
+from gnomon.store.browsing import DifferenceChoice, TargetRate
 from gnomon.store.landing import Landed, RunRecord
 from gnomon.store.query import QueryResult, run_query
 from gnomon.store.reader import JudgedRequest, Store, open_store
@@ -14,6 +16,7 @@ from gnomon.store.values import json_value, rfc3339
 from gnomon.store.workdir import work_directory
 
 __all__ = [
+    "DifferenceChoice",
     "JudgedRequest",
     "Landed",
     "QueryResult",
@@ -22,8 +25,10 @@ __all__ = [
     "StagedRun",
     "Statistics",
     "Store",
+    "TargetRate",
     "Totals",
     "json_value",
+    "land_alerts",
     "open_store",
     "rfc3339",
     "run_query",

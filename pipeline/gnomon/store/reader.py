@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby, islice
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 import msgspec
 
-from gnomon.model import Comparison, Difference, Exchange
+from gnomon.model import Alert, Comparison, Difference, Exchange, JsonValue
+from gnomon.store.alerts import read_alerts
+from gnomon.store.browsing import DifferenceChoice, TargetRate, read_differences, read_rates, read_request
 from gnomon.store.database import persistently, translated
 from gnomon.store.opening import connect, reading
 from gnomon.store.statistics import Selection, Statistics, Totals
-from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report
+from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report, Sample
 
 if TYPE_CHECKING:
+    from gnomon.core.alerting import Figures
     from gnomon.core.judge import Evidence
 
 __all__ = ["JudgedRequest", "Store", "open_store"]
@@ -94,10 +97,35 @@ class Store:
 
     def evidence(self, selection: Selection | None = None, *, warmup: timedelta = timedelta()) -> Evidence:
         """What a verdict is about; latencies of the first `warmup` of each target are left out."""
-        # NumPy is for verdicts alone: `gnomon compare` starts without it.
-        from gnomon.store.judging import read_evidence  # noqa: PLC0415
+        from gnomon.store.judging import read_evidence  # noqa: PLC0415 - numpy, which `gnomon compare` does without
 
         return read_evidence(self._connection, self.path, selection or Selection(), warmup)
+
+    def figures(self, since: datetime, metrics: Collection[str]) -> Figures:
+        """What alert rules with these metrics look at, from `since` on."""
+        from gnomon.store.figures import read_figures  # noqa: PLC0415 - as above
+
+        return read_figures(self._connection, self.path, since, metrics)
+
+    def alerts(self, selection: Selection | None = None, *, state: str | None = None, limit: int = 100) -> list[Alert]:
+        """The last state change of each alert, the newest first; `state` is `firing` or `resolved`."""
+        return read_alerts(self._connection, self.path, selection or Selection(), state, limit)
+
+    def differences(self, selection: Selection, choice: DifferenceChoice) -> list[dict[str, JsonValue]]:
+        """Single differences of role shadow, the newest first; noise is left out."""
+        return read_differences(self._connection, self.path, selection, choice)
+
+    def request(self, request_id: str) -> list[Sample]:
+        """All that is stored of one request: each comparison, the newest first, with its differences and exchanges."""
+        return read_request(self._connection, self.path, request_id)
+
+    def rates(self, selection: Selection) -> list[TargetRate]:
+        """The divergence rate of each service and target, those with the most pairs first."""
+        return read_rates(self._connection, self.path, selection)
+
+    def interrupt(self) -> None:
+        """End what another thread asks of this store; it raises UsageError there."""
+        self._connection.interrupt()
 
     def rules(self, version: str) -> str | None:
         """The text of a rule set by its version; None when this database never saw it."""

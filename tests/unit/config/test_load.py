@@ -253,23 +253,33 @@ def test_what_is_shown_can_be_read_again_and_has_no_secrets() -> None:
         token = "hidden-2"
         [kafka.security]
         password = "hidden-3"
+        [[route]]
+        active = true
+        token = ["hidden-4"]
+        "odd name" = ["x", { deep = 1 }]
+        [[hook]]
+        name = "pager"
+        type = "pagerduty"
+        routing_key = "hidden-5"
         [[alert]]
         name = "price"
+        metric = "divergence_rate"
         above = 0.5
-        active = true
-        hooks = [{ url = "https://example.org/hidden-4" }]
-        "odd name" = ["x", { deep = 1 }]
+        hooks = ["pager", "https://example.org/hidden-6", { url = "https://example.org/hidden-7", secret = "hidden-8" }]
         """
     )
     loaded = load_settings(None, {"GNOMON_JOIN_WINDOW": "5s"})
     shown = render_settings(loaded)
     assert "hidden" not in shown
-    assert shown.count(MASK) == 4
+    assert shown.count(MASK) == 8
     assert 'window = "5s"  # GNOMON_JOIN_WINDOW' in shown
     again = tomllib.loads(shown)
     assert again["join"]["expect"] == ["shadow"]
-    assert again["alert"] == [
-        {"name": "price", "above": 0.5, "active": True, "hooks": MASK, "odd name": ["x", {"deep": 1}]}
+    assert again["route"] == [{"active": True, "token": [MASK], "odd name": ["x", {"deep": 1}]}]
+    assert again["alert"][0]["hooks"] == [
+        "pager",
+        f"https://{MASK}",
+        {"url": f"https://{MASK}", "secret": MASK},
     ]
     Path("gnomon.toml").unlink()
     write(shown, "again.toml")

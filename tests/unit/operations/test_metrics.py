@@ -9,7 +9,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gnomon.model import Comparison, Place, Reject
-from gnomon.operations import METRICS, PartitionState, ProcessMetrics, Readiness, WorkerMetrics
+from gnomon.operations import (
+    METRICS,
+    PartitionState,
+    ProcessMetrics,
+    Readiness,
+    WatchMetrics,
+    WebMetrics,
+    WorkerMetrics,
+)
 
 DOCS = Path(__file__).parents[3] / "docs" / "operations.md"
 
@@ -103,13 +111,43 @@ def test_every_metric_keeps_to_prometheus_conventions(metric: Any) -> None:
     assert not metric.help.endswith(".")
 
 
-def test_the_worker_exposes_what_is_documented() -> None:
-    """docs/operations.md lists every metric with its kind, labels and help, and no other; the worker has all of its."""
+def test_each_command_exposes_what_is_documented() -> None:
+    """docs/operations.md lists every metric with its kind, labels and help, and no other; each command has its own."""
     rows = re.findall(
         r"^\| `(gnomon_\w+)` \| (\w+) \|(.*?)\| .*? \| (.*) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE
     )
     documented = {name: (kind, tuple(re.findall(r"`(\w+)`", labels)), text) for name, kind, labels, text in rows}
     assert documented == {metric.name: (metric.kind, metric.labels, metric.help) for metric in METRICS}
-    exposition = WorkerMetrics(Readiness([]), list).exposition().decode()
-    exposed = set(re.findall(r"^# HELP (gnomon_\w+)", exposition, re.MULTILINE))
-    assert exposed == {metric.name for metric in METRICS if "worker" in metric.commands}
+    for command, metrics in (
+        ("worker", WorkerMetrics(Readiness([]), list)),
+        ("watch", WatchMetrics(Readiness([]))),
+        ("web", WebMetrics(Readiness([]))),
+    ):
+        exposed = set(re.findall(r"^# HELP (gnomon_\w+)", metrics.exposition().decode(), re.MULTILINE))
+        assert exposed == {metric.name for metric in METRICS if command in metric.commands}
+
+
+def test_an_evaluator_says_whether_it_works_and_whether_hooks_do() -> None:
+    """A failed evaluation makes it unready until one is done; what no longer waits is no longer there."""
+    readiness = Readiness(["rules"])
+    metrics = WatchMetrics(readiness)
+    metrics.leading(leads=True)
+    metrics.evaluated(0.2, {"prices": 2})
+    assert readiness.is_ready
+    metrics.not_evaluated("the store is gone")
+    assert readiness.reasons == {"rules": "the store is gone"}
+    metrics.attempted("pager", "failed")
+    metrics.queued({"pager": 3}, 7)
+    seen = samples(metrics)
+    assert seen["gnomon_watch_leader",] == 1
+    assert seen["gnomon_alerts_firing", "prices"] == 2
+    assert seen["gnomon_evaluations_total", "failed"] == 1
+    assert (seen["gnomon_hook_failing", "pager"], seen["gnomon_alerts_waiting", "pager"]) == (1, 3)
+    assert seen["gnomon_alerts_unlanded",] == 7
+    metrics.attempted("pager", "delivered")
+    metrics.queued({}, 0)
+    metrics.leading(leads=False)
+    seen = samples(metrics)
+    assert seen["gnomon_hook_failing", "pager"] == 0
+    assert not {"gnomon_alerts_waiting", "gnomon_alerts_firing"} & {name for name, *_ in seen}
+    assert readiness.is_ready, "one that waits for its turn is ready too"
