@@ -103,6 +103,11 @@ class Kafka(msgspec.Struct, frozen=True):
     ] = "127.0.0.1:9092"
     topic: Annotated[str, about("Topic of the exchanges", env="GNOMON_TOPIC")] = "gnomon.exchanges"
     group: Annotated[str, about("Consumer group of the workers", env="GNOMON_GROUP")] = "gnomon"
+    rejects: Annotated[str, about("Topic that refused records are reported on; empty: none")] = "gnomon.rejects"
+    comparisons: Annotated[str, about("Topic that comparisons are sent to as JSON; empty: none")] = ""
+    session_timeout: Annotated[
+        timedelta, about("How long a worker may be silent before its partitions go to others")
+    ] = timedelta(seconds=8)
     security: KafkaSecurity = KafkaSecurity()
 
 
@@ -221,6 +226,10 @@ class Limits(msgspec.Struct, frozen=True):
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)], about("Exchanges kept per endpoint and pattern for side-by-side views")
     ] = 20
+    pending_bytes: Annotated[
+        Positive,
+        about("Memory of a worker for records that wait for counterparts; past it they are read again", size=True),
+    ] = 256 * MIB
     spill_bytes: Annotated[
         Positive, about("Memory for joining captures, after which records wait on disk", size=True)
     ] = 64 * MIB

@@ -1,20 +1,19 @@
 """The join by request id: which records are the sides of one request, and who is missing.
 
-`Group` collects the records of one request id; `Joiner` closes groups by an event-time window, for streams. What a
-group comes to depends on its records alone, not on the order they came in.
+`Group` collects the records of one request id. What a group comes to depends on its records alone, not on the order
+they came in. `core.window` closes groups by an event-time window, for streams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
 from typing import Final, TypeAlias
 
 import msgspec
 
 from gnomon.model import Exchange, Place, Role
 
-__all__ = ["LIVE", "Group", "Joined", "Joiner", "Late", "Member", "Slot", "TooLate", "split_by_horizon"]
+__all__ = ["LIVE", "Group", "Joined", "Member", "Slot", "split_by_horizon"]
 
 Slot: TypeAlias = tuple[Role, str]
 """(role, target): who answered. Live's target is not part of it: there is one live side."""
@@ -145,89 +144,3 @@ def split_by_horizon(members: Iterable[Member], horizon_us: int) -> list[list[Me
             nearest = min(range(len(starts)), key=lambda n: abs(starts[n] - at))
         requests[nearest].append(member)
     return [request for request in requests if request]
-
-
-class Late(msgspec.Struct, frozen=True):
-    """A record whose request's window closed less than the lateness ago; `joined` supersedes what was said then."""
-
-    joined: Joined
-
-
-class TooLate(msgspec.Struct, frozen=True):
-    """A record that came when nothing could be joined to it any more; it becomes a reject."""
-
-    member: Member
-
-
-class _Open(msgspec.Struct):
-    """A group in its window, or closed and remembered for the lateness; `told` is how it was last given out."""
-
-    group: Group
-    told: Joined | None = None
-    closed: bool = False
-
-
-class Joiner:
-    """Joins a stream by an event-time window; holds each request for `window` and remembers it for `lateness`.
-
-    A request is given out as soon as everybody expected is here, again if somebody unexpected or late joins it, and
-    with its missing sides when the watermark passes its window.
-
-    Args:
-        window_us: How long after its first completion a request waits for its sides, in microseconds of event time.
-        lateness_us: How long after that a record still finds its request.
-        expect: Who is expected where a live record does not say.
-    """
-
-    def __init__(self, window_us: int, lateness_us: int, expect: Sequence[str] = ("shadow",)) -> None:
-        self._window_us = window_us
-        self._lateness_us = lateness_us
-        self._expect = tuple(expect)
-        self._open: dict[str, _Open] = {}
-        self._deadlines: list[tuple[int, str]] = []
-        self._watermark_us = 0
-
-    def __len__(self) -> int:
-        """Count the requests held, open or remembered."""
-        return len(self._open)
-
-    def feed(self, member: Member) -> list[Joined | Late | TooLate]:
-        """Take one record; give what it completes."""
-        request_id = member.exchange.request_id
-        entry = self._open.get(request_id)
-        if entry is None:
-            deadline = member.exchange.completed_us + self._window_us
-            if deadline + self._lateness_us <= self._watermark_us:
-                return [TooLate(member)]
-            entry = self._open[request_id] = _Open(Group(request_id))
-            heappush(self._deadlines, (deadline, request_id))
-        entry.group.add(member)
-        if entry.closed:
-            entry.group.late.add(member.slot)
-            return [Late(entry.group.joined(self._expect))]
-        if not entry.group.complete(self._expect):
-            return []
-        return self._tell(entry)
-
-    def advance(self, watermark_us: int) -> list[Joined | Late | TooLate]:
-        """Close the windows that end at or before the watermark, and forget what is older than the lateness."""
-        self._watermark_us = max(self._watermark_us, watermark_us)
-        events: list[Joined | Late | TooLate] = []
-        while self._deadlines and self._deadlines[0][0] <= self._watermark_us:
-            deadline, request_id = heappop(self._deadlines)
-            entry = self._open[request_id]
-            if entry.closed:
-                del self._open[request_id]
-                continue
-            entry.closed = True
-            events += self._tell(entry)
-            heappush(self._deadlines, (deadline + self._lateness_us, request_id))
-        return events
-
-    def _tell(self, entry: _Open) -> list[Joined | Late | TooLate]:
-        """Give a request out as it stands, unless it was told just so or nobody else has to do with it."""
-        joined = entry.group.joined(self._expect)
-        if joined == entry.told or not (joined.others or joined.missing):
-            return []
-        entry.told = joined
-        return [joined]

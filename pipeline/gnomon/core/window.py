@@ -1,0 +1,270 @@
+"""The windowed join of a stream: only requests whose window is open are held, and only within a bound of memory.
+
+A request is given out as soon as everybody expected is here, or with its missing sides when the watermark passes its
+window; then it is forgotten. A record that belongs to a request that was given out before, or whose other records were
+put out of memory, makes a `Recall`: whoever runs the join finds those records (a log holds their offsets) and answers
+with `Joiner.recalled`. So what a request comes to is the same whatever the order of arrival; what memory could not
+hold costs a look-up, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import TypeAlias
+
+import msgspec
+
+from gnomon.core.join import Group, Joined, Member, Slot
+from gnomon.model import Place
+
+__all__ = ["Event", "Found", "Given", "Joiner", "Recall", "TooLate", "Unneeded", "offset_of"]
+
+
+class Given(msgspec.Struct, frozen=True):
+    """A request as it stands: all that came of it, and who is missing.
+
+    `offsets` are those of the records that are done with once this has landed. `revises` says that the request was
+    given out before: what this comes to takes the place of what that came to. There may be nothing to compare.
+    """
+
+    joined: Joined
+    offsets: tuple[int, ...] = ()
+    revises: bool = False
+
+
+class Recall(msgspec.Struct, frozen=True):
+    """The other records of a request are needed; answer with `Joiner.recalled`.
+
+    `places` are records that were put out of memory. `given` says that the request was given out before, and that
+    what was read then is needed; `started_us` is when the record that asks was started.
+    """
+
+    request_id: str
+    places: tuple[Place, ...]
+    given: bool
+    started_us: int = 0
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The answer to a `Recall`.
+
+    `members` are the records found, `duplicates` how many more had claimed a slot when the request was given out,
+    `gone` says that records were there once and cannot be read any more.
+    """
+
+    members: Sequence[Member] = ()
+    duplicates: dict[Slot, int] = {}
+    gone: bool = False
+
+
+class TooLate(msgspec.Struct, frozen=True):
+    """A record that came when nothing could be joined to it any more; it becomes a reject."""
+
+    member: Member
+
+
+class Unneeded(msgspec.Struct, frozen=True):
+    """Records that change nothing: duplicates of a request whose window has closed, and replays."""
+
+    offsets: tuple[int, ...]
+
+
+Event: TypeAlias = Given | Recall | TooLate | Unneeded
+
+
+class _Open(msgspec.Struct):
+    """A request in its window.
+
+    `parked` are the places of records that are not in memory, `silent` says that nothing comes of it if nobody else
+    turns up, `waiting` is a list while a recall is out.
+    """
+
+    group: Group
+    deadline_us: int
+    given: bool = False
+    size: int = 0
+    offsets: tuple[int, ...] = ()
+    parked: tuple[Place, ...] = ()
+    silent: bool = False
+    waiting: list[Member] | None = None
+
+
+class Joiner:
+    """Joins a stream by an event-time window.
+
+    Args:
+        window_us: How long after its completion a request's first record waits for the others, in microseconds of
+            event time.
+        lateness_us: How long after that a record still finds its request.
+        expect: Who is expected where a live record does not say.
+    """
+
+    def __init__(self, window_us: int, lateness_us: int, expect: Sequence[str] = ("shadow",)) -> None:
+        self._window_us = window_us
+        self._lateness_us = lateness_us
+        self._expect = tuple(expect)
+        self._open: dict[str, _Open] = {}
+        self._held: dict[str, None] = {}  # those of the open ones whose records are in memory, oldest first
+        self._deadlines: list[tuple[int, str]] = []
+        self.watermark_us = 0
+        self.size = 0
+
+    def __len__(self) -> int:
+        """Count the requests that are open."""
+        return len(self._open)
+
+    def next_deadline(self) -> int | None:
+        """Say when the next of the open windows closes."""
+        while self._deadlines:
+            deadline_us, request_id = self._deadlines[0]
+            entry = self._open.get(request_id)
+            if entry is not None and entry.deadline_us == deadline_us and entry.waiting is None:
+                return deadline_us
+            heappop(self._deadlines)  # given out since, or waiting for a recall
+        return None
+
+    def last_deadline(self) -> int:
+        """Say when the last of the open windows closes; 0 without one."""
+        return max((entry.deadline_us for entry in self._open.values()), default=0)
+
+    def feed(self, member: Member, at_us: int, size: int = 0, *, given: bool = False) -> list[Event]:
+        """Take one record; give what comes of it.
+
+        Args:
+            member: The record; its place has an offset.
+            at_us: Its event time: when it was complete, unless its clock is not to be trusted.
+            size: What it takes in memory, in bytes.
+            given: Whether its request has been given out before.
+        """
+        request_id = member.exchange.request_id
+        entry = self._open.get(request_id)
+        if entry is None:
+            deadline_us = at_us + self._window_us
+            if not given and deadline_us + self._lateness_us <= self.watermark_us:
+                return [TooLate(member)]
+            entry = self._open[request_id] = _Open(Group(request_id), deadline_us, given)
+            if not given:
+                heappush(self._deadlines, (deadline_us, request_id))
+        if entry.waiting is not None:
+            entry.waiting.append(member)
+            return []
+        if entry.given or entry.parked:
+            entry.waiting = [member]
+            return [Recall(request_id, entry.parked, entry.given, member.exchange.started_us)]
+        self._add(entry, member, size)
+        if entry.group.complete(self._expect):
+            return [self._give(entry)]
+        return []
+
+    def advance(self, watermark_us: int) -> list[Event]:
+        """Close the windows that end at or before the watermark; a lower one than before closes nothing."""
+        self.watermark_us = max(self.watermark_us, watermark_us)
+        events: list[Event] = []
+        while (deadline_us := self.next_deadline()) is not None and deadline_us <= self.watermark_us:
+            _, request_id = heappop(self._deadlines)
+            entry = self._open[request_id]
+            if entry.parked and not entry.silent:
+                entry.waiting = []
+                events.append(Recall(request_id, entry.parked, given=False))
+            else:
+                events.append(self._give(entry))
+        return events
+
+    def recalled(self, request_id: str, found: Found) -> list[Event]:
+        """Take the answer to a recall; give what comes of the request."""
+        entry = self._open.pop(request_id)
+        arrived, entry.waiting = entry.waiting or [], None
+        if entry.given:
+            return self._join_given(request_id, arrived, found)
+        if found.gone:
+            return [*map(TooLate, arrived), Unneeded(entry.offsets)]
+        for member in found.members:
+            self._fill(entry, member)
+        entry.parked, entry.silent = (), False
+        self._open[request_id] = entry
+        for member in arrived:
+            self._add(entry, member, 0)
+        if entry.deadline_us <= self.watermark_us or entry.group.complete(self._expect):
+            return [self._give(entry)]
+        heappush(self._deadlines, (entry.deadline_us, request_id))
+        return []
+
+    def shed(self, limit: int) -> int:
+        """Put the records that have waited longest out of memory until no more than `limit` bytes are held.
+
+        Returns:
+            How many requests had records put out.
+        """
+        shed = 0
+        while self.size > limit and self._held:
+            self._park(self._open[next(iter(self._held))])
+            shed += 1
+        return shed
+
+    def _add(self, entry: _Open, member: Member, size: int) -> None:
+        group = entry.group
+        group.add(member)
+        entry.size += size
+        self.size += size
+        entry.offsets += (offset_of(member),)
+        self._held[group.request_id] = None
+        if member.exchange.expect == [] and member.exchange.role == "live" and len(group.members) == 1:
+            self._park(entry)  # nobody else was sent this: there is nothing to wait for in memory
+            entry.silent = True
+
+    def _join_given(self, request_id: str, arrived: list[Member], found: Found) -> list[Event]:
+        """Join records to a request that was given out before."""
+        if not found.members:
+            if found.gone:
+                return [TooLate(member) for member in arrived]
+            # What was thought to be given out was not
+            return [event for m in arrived for event in self.feed(m, m.exchange.completed_us)]
+        group, read = Group(request_id), {offset_of(member) for member in found.members}
+        for member in found.members:
+            group.add(member)
+        _count(group, found.duplicates)
+        deadline_us = min(m.exchange.completed_us for m in found.members) + self._window_us
+        if deadline_us + self._lateness_us <= self.watermark_us:
+            return [Unneeded((offset_of(m),)) if offset_of(m) in read else TooLate(m) for m in arrived]
+        late = deadline_us <= self.watermark_us
+        changed = False
+        for member in arrived:
+            if offset_of(member) in read:
+                continue
+            group.add(member)
+            kept = group.members[member.slot] is member
+            changed = changed or kept or not late  # past the window a duplicate is not counted
+            if late and kept:
+                group.late.add(member.slot)
+        offsets = tuple(map(offset_of, arrived))
+        return [Given(group.joined(self._expect), offsets, revises=True)] if changed else [Unneeded(offsets)]
+
+    def _fill(self, entry: _Open, member: Member) -> None:
+        """Put a record that was out of memory back into its group."""
+        entry.group.members[member.slot] = member
+
+    def _give(self, entry: _Open) -> Given:
+        request_id = entry.group.request_id
+        self._open.pop(request_id, None)
+        self._held.pop(request_id, None)
+        self.size -= entry.size
+        return Given(entry.group.joined(self._expect), entry.offsets)
+
+    def _park(self, entry: _Open) -> None:
+        """Keep of a request only where its records are."""
+        entry.parked = tuple(member.place for member in entry.group.members.values() if member.place is not None)
+        entry.group.members.clear()
+        self._held.pop(entry.group.request_id, None)
+        self.size -= entry.size
+        entry.size = 0
+
+
+def offset_of(member: Member) -> int:
+    """Give the offset that a record was read at; records of a stream have one."""
+    return member.place.offset if member.place is not None and member.place.offset is not None else -1
+
+
+def _count(group: Group, duplicates: dict[Slot, int]) -> None:
+    for slot, count in duplicates.items():
+        group.duplicates[slot] = group.duplicates.get(slot, 0) + count
