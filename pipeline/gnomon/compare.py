@@ -27,9 +27,10 @@ from gnomon.core.join import Group, Member, split_by_horizon
 from gnomon.core.json import Unreadable, loads
 from gnomon.core.openapi import templates_from_openapi
 from gnomon.core.redact import Redactor
-from gnomon.engine import ComparedRequest, Engine, EngineOptions
+from gnomon.engine import Engine, EngineOptions
 from gnomon.errors import ConfigError, UsageError
-from gnomon.model import DIVERGENT, Reject
+from gnomon.evidence import EvidenceBudget
+from gnomon.model import Reject
 from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
 from gnomon.summary import Reason, RunSummary
 
@@ -43,7 +44,6 @@ Progress = Callable[[int], None]
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MAX_REASONS: Final = 100
-_MAX_BUDGETS: Final = 200_000
 _FIELDS_IN_SUMMARY: Final = 1000
 
 
@@ -139,7 +139,7 @@ class _Run:
         self.records = 0
         self.rejects = 0
         self.unread: Counter[str] = Counter()
-        self.evidence = _EvidenceBudget(request.settings.limits.evidence)
+        self.evidence = EvidenceBudget(request.settings.limits.evidence)
 
     def execute(self, progress: Progress) -> RunSummary:
         with Spill(self.work_dir, self.request.settings.limits.spill_bytes) as spill:
@@ -288,32 +288,6 @@ class _Run:
             endpoints=endpoints,
             fields=fields,
         )
-
-
-class _EvidenceBudget:
-    """Which diverging requests keep their exchanges: the first few of each endpoint, target, pattern and kind."""
-
-    def __init__(self, each: int) -> None:
-        self._each = each
-        self._kept: Counter[tuple[str, str, str, str, str]] = Counter()
-
-    def wants(self, request: ComparedRequest) -> bool:
-        """Whether a request shows something that has not been kept often enough; counts it if so."""
-        if not self._each:
-            return False
-        shown: set[tuple[str, str, str, str, str]] = set()
-        for compared in request.compared:
-            comparison = compared.comparison
-            if comparison.role == "shadow" and comparison.outcome in DIVERGENT:
-                about = (request.service, request.endpoint, comparison.target)
-                shown.update((*about, pattern, kind) for pattern, kind in compared.patterns)
-                if not compared.patterns:
-                    shown.add((*about, "", comparison.outcome))
-        wanted = any(self._kept[key] < self._each for key in shown)
-        if not wanted or (len(self._kept) >= _MAX_BUDGETS and not shown <= self._kept.keys()):
-            return False
-        self._kept.update(shown)
-        return True
 
 
 def _no_progress(count: int) -> None:

@@ -1,0 +1,45 @@
+"""Which diverging requests keep their exchanges, for side-by-side views: the first few of each kind of finding."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from gnomon.model import DIVERGENT
+
+if TYPE_CHECKING:
+    from gnomon.engine import ComparedRequest
+
+__all__ = ["EvidenceBudget"]
+
+_MAX_BUDGETS: Final = 200_000
+
+
+class EvidenceBudget:
+    """Gives out the exchanges kept of each endpoint, target, pattern and kind.
+
+    Args:
+        each: How many requests of each; 0 keeps none.
+    """
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._kept: Counter[tuple[str, str, str, str, str]] = Counter()
+
+    def wants(self, request: ComparedRequest) -> bool:
+        """Whether a request shows something that has not been kept often enough; counts it if so."""
+        if not self._each:
+            return False
+        shown: set[tuple[str, str, str, str, str]] = set()
+        for compared in request.compared:
+            comparison = compared.comparison
+            if comparison.role == "shadow" and comparison.outcome in DIVERGENT:
+                about = (request.service, request.endpoint, comparison.target)
+                shown.update((*about, pattern, kind) for pattern, kind in compared.patterns)
+                if not compared.patterns:
+                    shown.add((*about, "", comparison.outcome))
+        wanted = any(self._kept[key] < self._each for key in shown)
+        if not wanted or (len(self._kept) >= _MAX_BUDGETS and not shown <= self._kept.keys()):
+            return False
+        self._kept.update(shown)
+        return True
