@@ -32,6 +32,12 @@ class Given(msgspec.Struct, frozen=True):
     offsets: tuple[int, ...] = ()
     revises: bool = False
 
+    def joined_by(self, member: Member, expect: Sequence[str]) -> Given:
+        """Give the request with one record more, before anything of it has landed."""
+        group = Found.of(self.joined).group(self.joined.request_id)
+        group.add(member)
+        return Given(group.joined(expect), (*self.offsets, offset_of(member)), self.revises)
+
 
 class Recall(msgspec.Struct, frozen=True):
     """The other records of a request are needed; answer with `Joiner.recalled`.
@@ -50,12 +56,29 @@ class Found(msgspec.Struct, frozen=True):
     """The answer to a `Recall`.
 
     `members` are the records found, `duplicates` how many more had claimed a slot when the request was given out,
-    `gone` says that records were there once and cannot be read any more.
+    `late` the slots that were late then; `gone` says that records were there once and cannot be read any more.
     """
 
     members: Sequence[Member] = ()
     duplicates: dict[Slot, int] = {}
+    late: frozenset[Slot] = frozenset()
     gone: bool = False
+
+    @classmethod
+    def of(cls, joined: Joined) -> Found:
+        """Answer from what a request was given out as."""
+        live = [joined.live] if joined.live else []
+        return cls([*live, *joined.others.values()], joined.duplicates, joined.late)
+
+    def group(self, request_id: str) -> Group:
+        """Put the records together again."""
+        group = Group(request_id)
+        for member in self.members:
+            group.add(member)
+        for slot, count in self.duplicates.items():
+            group.duplicates[slot] = group.duplicates.get(slot, 0) + count
+        group.late.update(self.late)
+        return group
 
 
 class TooLate(msgspec.Struct, frozen=True):
@@ -113,6 +136,10 @@ class Joiner:
     def __len__(self) -> int:
         """Count the requests that are open."""
         return len(self._open)
+
+    def __contains__(self, request_id: str) -> bool:
+        """Whether a request is open."""
+        return request_id in self._open
 
     def next_deadline(self) -> int | None:
         """Say when the next of the open windows closes."""
@@ -179,8 +206,7 @@ class Joiner:
             return self._join_given(request_id, arrived, found)
         if found.gone:
             return [*map(TooLate, arrived), Unneeded(entry.offsets)]
-        for member in found.members:
-            self._fill(entry, member)
+        entry.group.members.update((member.slot, member) for member in found.members)
         entry.parked, entry.silent = (), False
         self._open[request_id] = entry
         for member in arrived:
@@ -220,10 +246,7 @@ class Joiner:
                 return [TooLate(member) for member in arrived]
             # What was thought to be given out was not
             return [event for m in arrived for event in self.feed(m, m.exchange.completed_us)]
-        group, read = Group(request_id), {offset_of(member) for member in found.members}
-        for member in found.members:
-            group.add(member)
-        _count(group, found.duplicates)
+        group, read = found.group(request_id), {offset_of(member) for member in found.members}
         deadline_us = min(m.exchange.completed_us for m in found.members) + self._window_us
         if deadline_us + self._lateness_us <= self.watermark_us:
             return [Unneeded((offset_of(m),)) if offset_of(m) in read else TooLate(m) for m in arrived]
@@ -239,10 +262,6 @@ class Joiner:
                 group.late.add(member.slot)
         offsets = tuple(map(offset_of, arrived))
         return [Given(group.joined(self._expect), offsets, revises=True)] if changed else [Unneeded(offsets)]
-
-    def _fill(self, entry: _Open, member: Member) -> None:
-        """Put a record that was out of memory back into its group."""
-        entry.group.members[member.slot] = member
 
     def _give(self, entry: _Open) -> Given:
         request_id = entry.group.request_id
@@ -263,8 +282,3 @@ class Joiner:
 def offset_of(member: Member) -> int:
     """Give the offset that a record was read at; records of a stream have one."""
     return member.place.offset if member.place is not None and member.place.offset is not None else -1
-
-
-def _count(group: Group, duplicates: dict[Slot, int]) -> None:
-    for slot, count in duplicates.items():
-        group.duplicates[slot] = group.duplicates.get(slot, 0) + count

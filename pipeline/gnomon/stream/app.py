@@ -1,0 +1,151 @@
+"""The worker as a Faust application: `gnomon worker`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import faust
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from gnomon.config import Settings
+from gnomon.engine import Engine
+from gnomon.errors import DependencyError
+from gnomon.stream.landing import Log
+from gnomon.stream.lookback import Lookback
+from gnomon.stream.outlet import Outlet
+from gnomon.stream.transport import SCHEME, Consumer, Slice, SliceSchema
+from gnomon.stream.worker import Worker
+
+__all__ = ["WorkerApp", "make_app"]
+
+logger = logging.getLogger(__name__)
+
+_TICK_SECONDS: Final = 0.25
+_MAX_POLL_RECORDS: Final = 1000
+_SLICES_QUEUED: Final = 4
+
+
+class WorkerApp(faust.App):
+    """A Faust application that has a worker, and lets it say where partitions are read from."""
+
+    worker: Worker
+
+    async def start_offsets(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
+        """Say where each assigned partition is read from (see `transport.StartsAnywhere`)."""
+        return await self.worker.start_offsets(cast("Consumer", self.consumer), committed)
+
+    def _create_directories(self) -> None:
+        """Make none: there are no tables."""
+
+
+def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
+    """Make the application.
+
+    Args:
+        settings: Where Kafka is, and how records are joined.
+        engine: Compares.
+        log: Where results land.
+    """
+    app = WorkerApp(settings.kafka.group, **_faust_settings(settings))
+    app.worker = worker = Worker(
+        settings,
+        engine,
+        log,
+        Lookback(lambda: _plain_consumer(settings)),
+        Outlet(lambda: _producer(settings), settings.kafka.rejects, settings.kafka.comparisons),
+    )
+    topic = app.topic(settings.kafka.topic, schema=SliceSchema())
+
+    @app.agent(topic, name="gnomon.compare")
+    async def compare(stream: Any) -> None:  # noqa: ANN401 - Faust's streams have no useful type
+        async for event in stream.noack().events():
+            part: Slice = event.value
+            try:
+                await worker.take(cast("Consumer", app.consumer), event.message.tp, part)
+            except Exception as error:
+                # Faust would go on with the next slice, and this one would be missing
+                logger.exception("a bug of ours ends this worker; what it had not landed is read again")
+                await app.crash(error)
+                raise
+            event.ack()
+
+    @app.task
+    async def ticks() -> None:
+        while not app.should_stop:
+            await app.sleep(_TICK_SECONDS)
+            if not app.rebalancing:
+                await _tick(app, settings)
+
+    app.on_partitions_revoked.connect(_Revoked(worker))
+    app.on_before_shutdown.connect(_Stopped(worker))
+    return app
+
+
+async def _tick(app: WorkerApp, settings: Settings) -> None:
+    try:
+        await app.worker.tick(cast("Consumer", app.consumer))
+    except (KafkaError, TimeoutError) as error:
+        logger.warning("the broker does not answer: %s", error or "no answer")
+    for tp, since in app.worker.lost.items():
+        # The group says that it is ours, the store that it is another's: two groups write one store
+        if time.monotonic() - since > 4 * settings.kafka.session_timeout.total_seconds():
+            what = (
+                f"{tp.topic}[{tp.partition}] is written by another worker that is not of group {settings.kafka.group}"
+            )
+            await app.crash(DependencyError(what, "give each group a store of its own"))
+
+
+class _Revoked:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def __call__(self, app: object, revoked: set[TP], **_: object) -> None:
+        await self._worker.revoke(revoked)
+
+
+class _Stopped:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def __call__(self, app: object, **_: object) -> None:
+        await self._worker.stop()
+
+
+def _faust_settings(settings: Settings) -> dict[str, Any]:
+    session = settings.kafka.session_timeout.total_seconds()
+    return {
+        "broker": [f"{SCHEME}://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
+        "store": "memory://",
+        "web_enabled": False,
+        "autodiscover": False,
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 4 << 20,
+        "broker_max_poll_records": _MAX_POLL_RECORDS,
+        "broker_session_timeout": session,
+        "broker_heartbeat_interval": session / 4,
+        "broker_rebalance_timeout": session,
+        "broker_request_timeout": max(40.0, session * 2),
+        "broker_commit_interval": 1.0,
+        "stream_buffer_maxsize": _SLICES_QUEUED,
+        "stream_wait_empty": False,
+    }
+
+
+def _plain_consumer(settings: Settings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=1 << 20,
+    )
+
+
+def _producer(settings: Settings) -> AIOKafkaProducer:
+    return AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=5)

@@ -1,0 +1,232 @@
+"""What happens to the records of one partition until they are joined: no I/O, no clock.
+
+Records come in by `take`; what is to be compared, rejected or looked up comes out by `collect` and `recalls`. Between
+`collect` and `has_landed` a request is on its way, and what still comes of it is joined to it from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from gnomon.core.decode import EXCERPT_BYTES, decode_exchange
+from gnomon.core.join import Member
+from gnomon.core.offsets import Offsets
+from gnomon.core.watermark import Watermark
+from gnomon.core.window import Event, Found, Given, Joiner, Recall, TooLate, Unneeded
+from gnomon.model import Exchange, JsonValue, Place, Reject
+
+__all__ = ["TOO_LATE", "Collected", "Counts", "Intake", "IntakeOptions", "Record"]
+
+TOO_LATE: Final = "too_late"
+SYNTHETIC_HEADER: Final = "x-synthetic"
+_OBJECT_BYTES: Final = 1500
+"""What a decoded record takes beyond its text, roughly: strings, lists and structs have headers."""
+
+
+class Record(Protocol):
+    """A record as aiokafka gives it; `timestamp` is in epoch milliseconds."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class IntakeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How records are joined; times are microseconds, `memory` is bytes for waiting records."""
+
+    window_us: int
+    lateness_us: int
+    skew_us: int
+    expect: tuple[str, ...]
+    memory: int
+
+
+class Counts(msgspec.Struct):
+    """What an operator wants to know of a partition."""
+
+    records: int = 0
+    rejects: int = 0
+    too_late: int = 0
+    unneeded: int = 0
+    evicted: int = 0
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What is to land next: requests to compare, rejects, and the offsets that are done with then."""
+
+    given: list[Given]
+    rejects: list[Reject]
+    offsets: list[int]
+
+
+class Intake:
+    """The records of one partition on their way to being compared.
+
+    Args:
+        place: The topic and the partition, as a place without an offset.
+        options: How records are joined.
+        state: What `handed_on` of the last owner gave; empty for none.
+        landed: Whether something of a request, by its id and start, has landed before.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        options: IntakeOptions,
+        state: dict[str, JsonValue],
+        landed: Callable[[str, int], bool],
+    ) -> None:
+        known = msgspec.convert(state, _State)
+        self._place = place
+        self._options = options
+        self._landed = landed
+        self.offsets = Offsets(known.following, known.open)
+        self.watermark = Watermark(options.skew_us, known.watermark_us)
+        self.joiner = Joiner(options.window_us, options.lateness_us, options.expect)
+        self.joiner.advance(known.watermark_us)
+        self.counts = Counts()
+        self.ready: dict[str, Given] = {}
+        self.rejects: list[Reject] = []
+        self.recalls: list[Recall] = []
+        self._done: list[int] = []
+        self._on_the_way: dict[str, Given] = {}
+        self._recent: dict[str, Given] = {}
+        self._recent_size = 0
+
+    def take(self, record: Record, now_us: int) -> None:
+        """Take one record in; `now_us` is what the clock shows."""
+        if not self.offsets.read(record.offset):
+            return
+        self.counts.records += 1
+        place = Place(self._place.source, partition=self._place.partition, offset=record.offset)
+        if record.value is None:
+            self._reject(Reject(place, "the record has no value, expected an exchange as a JSON object"), record.offset)
+            return
+        exchange = read_record(record, place)
+        if isinstance(exchange, Reject):
+            self._reject(exchange, record.offset)
+            return
+        at_us = self.watermark.observe(exchange.completed_us, record.timestamp * 1000, now_us)
+        member, request_id = Member(exchange, place), exchange.request_id
+        ready = self.ready.get(request_id)
+        if ready is not None:
+            self.ready[request_id] = ready.joined_by(member, self._options.expect)
+            return
+        given = request_id not in self.joiner and (
+            request_id in self._on_the_way
+            or request_id in self._recent
+            or self._landed(request_id, exchange.started_us)
+        )
+        self._handle(self.joiner.feed(member, at_us, len(record.value) + _OBJECT_BYTES, given=given))
+
+    def advance(self) -> None:
+        """Close the windows that the watermark has passed, and keep within memory."""
+        if self.watermark.us > self.joiner.watermark_us:
+            self._handle(self.joiner.advance(self.watermark.us))
+        self.counts.evicted += self.joiner.shed(self._options.memory)
+
+    def idle(self, now_us: int) -> bool:
+        """Whether windows would close if the partition is idle: ask the broker, and then `flow`."""
+        deadline_us = self.joiner.next_deadline()
+        return deadline_us is not None and deadline_us <= self.watermark.idle(now_us)
+
+    def flow(self, now_us: int) -> None:
+        """Let time pass in a partition that is idle, as far as its open windows go."""
+        self.watermark.flow(min(self.watermark.idle(now_us), self.joiner.last_deadline()), now_us)
+        self.advance()
+
+    def answer(self, recall: Recall, found: Found) -> None:
+        """Take the answer to one of `recalls`."""
+        self._handle(self.joiner.recalled(recall.request_id, found))
+
+    def collect(self) -> Collected:
+        """Give all that is to land, and count it as on its way."""
+        collected = Collected(list(self.ready.values()), self.rejects, self._done)
+        self._on_the_way.update(self.ready)
+        self.ready, self.rejects, self._done = {}, [], []
+        for given in collected.given:
+            collected.offsets.extend(given.offsets)
+        self.offsets.done(collected.offsets)
+        return collected
+
+    def has_landed(self, collected: Collected) -> None:
+        """Take note that something has landed; it stays at hand for a while."""
+        for given in collected.given:
+            request_id = given.joined.request_id
+            if self._on_the_way.get(request_id) is given:
+                del self._on_the_way[request_id]
+            self._recent.pop(request_id, None)
+            self._recent[request_id] = given
+        most = self._options.memory // (16 * 1024)
+        while len(self._recent) > most:
+            del self._recent[next(iter(self._recent))]
+
+    def handed_on(self) -> dict[str, JsonValue]:
+        """Give what a successor must know once all that was collected has landed."""
+        following, ranges = self.offsets.handed_on()
+        return {
+            "following": following,
+            "open": [[first, past] for first, past in ranges],
+            "watermark_us": self.joiner.watermark_us,
+        }
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is something to land or to look up."""
+        return bool(self.ready or self.rejects or self.recalls)
+
+    @property
+    def has_work(self) -> bool:
+        """The same, or only progress to write down."""
+        return self.has_results or bool(self._done)
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Given():
+                    if event.joined.others or event.joined.missing:
+                        self.ready[event.joined.request_id] = event
+                    else:  # nobody else was sent this request
+                        self._done.extend(event.offsets)
+                case Recall():
+                    known = self._on_the_way.get(event.request_id) or self._recent.get(event.request_id)
+                    if event.given and known is not None:
+                        self._handle(self.joiner.recalled(event.request_id, Found.of(known.joined)))
+                    else:
+                        self.recalls.append(event)
+                case TooLate():
+                    self.counts.too_late += 1
+                    self._reject_late(event.member)
+                case Unneeded():
+                    self.counts.unneeded += len(event.offsets)
+                    self._done.extend(event.offsets)
+
+    def _reject_late(self, member: Member) -> None:
+        place = member.place or self._place
+        excerpt = msgspec.json.encode(member.exchange)[:EXCERPT_BYTES]
+        self._reject(Reject(place, TOO_LATE, excerpt), place.offset or 0)
+
+    def _reject(self, reject: Reject, offset: int) -> None:
+        self.counts.rejects += 1
+        self.rejects.append(reject)
+        self._done.append(offset)
+
+
+class _State(msgspec.Struct):
+    following: int = 0
+    open: list[tuple[int, int]] = []
+    watermark_us: int = 0
+
+
+def read_record(record: Record, place: Place) -> Exchange | Reject:
+    """Decode the value of a record; a Kafka header can say that the request is synthetic."""
+    exchange = decode_exchange(record.value or b"", place)
+    if record.headers and isinstance(exchange, Exchange) and exchange.synthetic is None:
+        for name, value in record.headers:
+            if name.lower() == SYNTHETIC_HEADER:
+                return msgspec.structs.replace(exchange, synthetic=value.decode(errors="replace"))
+    return exchange

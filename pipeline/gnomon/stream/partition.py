@@ -1,0 +1,304 @@
+"""One partition of a worker: what its records come to is compared, landed, and only then done with.
+
+Records are taken in while the batch before them is on its way to the disk, never more than one: a store that is slow
+or failing holds the partition up, and with it the consumer. Work is cut into slices of some milliseconds, so that the
+event loop can always answer the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from gnomon.core.join import Member, Slot
+from gnomon.core.window import Found, Recall
+from gnomon.engine import Engine
+from gnomon.errors import DependencyError
+from gnomon.evidence import EvidenceBudget
+from gnomon.model import Comparison, Difference, Exchange, Place, Reject
+from gnomon.stream.intake import Collected, Intake, Record, read_record
+from gnomon.stream.landing import Batch, FencedError, LogWriter, Position, Row
+
+__all__ = ["Partition", "Shared", "Timing"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_RECORDS_A_SLICE: Final = 100
+_SECONDS_A_SLICE: Final = 0.02
+_REQUESTS_A_BATCH: Final = 5000
+_RECALLS_AT_ONCE: Final = 5000
+_SECONDS_A_BATCH: Final = 1.0
+_SECONDS_WITHOUT_RESULTS: Final = 10.0
+_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class LooksBack(Protocol):
+    """Reads records again by their offsets; those that are gone are missing."""
+
+    async def read(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, Record]:
+        """Raises DependencyError when the broker does not answer."""
+        ...
+
+
+class Tells(Protocol):
+    """Tells others what was found."""
+
+    async def send(self, rejects: Sequence[Reject], comparisons: Sequence[Comparison]) -> None:
+        """Give up after a while; never raise for what the broker does."""
+
+
+class Timing(msgspec.Struct):
+    """Seconds of wall time that went where, and what came of it."""
+
+    intake: float = 0.0
+    compare: float = 0.0
+    land: float = 0.0
+    batches: int = 0
+    comparisons: int = 0
+    outcomes: dict[str, int] = {}
+
+
+class Shared(msgspec.Struct, kw_only=True):
+    """What the partitions of a worker have in common.
+
+    `clock_us` tells the time in epoch microseconds; `trouble` has a sentence for each partition that waits for
+    something outside; `lost` is called when another owner has taken a partition over.
+    """
+
+    engine: Engine
+    evidence: EvidenceBudget
+    lookback: LooksBack
+    outlet: Tells
+    clock_us: Callable[[], int]
+    lost: Callable[[str, int], None]
+    trouble: dict[tuple[str, int], str]
+    timing: Timing
+
+
+class Partition:
+    """The records of one partition from the consumer to the store.
+
+    Args:
+        place: The topic and the partition.
+        intake: Where its records are joined.
+        writer: Where results land.
+        shared: What it has in common with others.
+        landed: Called with the offset below which all is durable.
+    """
+
+    def __init__(
+        self, place: Place, intake: Intake, writer: LogWriter, shared: Shared, landed: Callable[[int], None]
+    ) -> None:
+        self.topic, self.number = place.source, place.partition or 0
+        self.intake = intake
+        self._writer = writer
+        self._shared = shared
+        self._landed = landed
+        self._lock = asyncio.Lock()
+        self._landing: asyncio.Task[None] | None = None
+        self._began = perf_counter()
+        self.closed = False
+        self.stopping = False
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Take a slice of records in, and land what is due; returns early when the partition is closed."""
+        async with self._lock:
+            for start in range(0, len(records), _RECORDS_A_SLICE):
+                if self.closed or self.stopping:
+                    return
+                self._take(records[start : start + _RECORDS_A_SLICE])
+                await asyncio.sleep(0)
+                if self._due():
+                    await self._flush()
+
+    async def tick(self, is_idle: Callable[[], Awaitable[bool]]) -> None:
+        """Land what has become due; let time pass where nothing comes, which `is_idle` finds out."""
+        if self._lock.locked() or self.closed:
+            return
+        async with self._lock:
+            if self.intake.idle(self._shared.clock_us()) and await is_idle():
+                self.intake.flow(self._shared.clock_us())
+            if self._due() and (self._landing is None or self._landing.done()):
+                await self._flush()
+
+    async def drain(self) -> None:
+        """Land all that is complete; for the end."""
+        self.stopping = True
+        async with self._lock:
+            while self.intake.has_work and not self.closed:
+                await self._flush()
+            await self._landed_before()
+
+    async def close(self) -> None:
+        """Drop what is not landed; a batch that is on its way to the disk is waited for, for a while."""
+        self.closed = True
+        self._shared.trouble.pop((self.topic, self.number), None)
+        if self._landing is not None:
+            await asyncio.wait({self._landing}, timeout=5)
+        await asyncio.to_thread(self._writer.close)
+
+    def _take(self, records: Sequence[Record]) -> None:
+        began = perf_counter()
+        idle = not self.intake.has_work
+        now_us = self._shared.clock_us()
+        for record in records:
+            self.intake.take(record, now_us)
+        self.intake.advance()
+        if idle:
+            self._began = began
+        self._shared.timing.intake += perf_counter() - began
+
+    def _due(self) -> bool:
+        intake = self.intake
+        if not intake.has_work:
+            return False
+        full = len(intake.ready) >= _REQUESTS_A_BATCH or len(intake.recalls) >= _RECALLS_AT_ONCE
+        patience = _SECONDS_A_BATCH if intake.has_results else _SECONDS_WITHOUT_RESULTS
+        return full or perf_counter() - self._began >= patience
+
+    async def _flush(self) -> None:
+        """Look up, compare, and hand a batch over to be landed."""
+        await self._answer()
+        await self._landed_before()
+        if self.closed:
+            return
+        self._began = perf_counter()
+        collected = self.intake.collect()
+        batch = await self._compare(collected)
+        if batch is not None:
+            self._landing = asyncio.create_task(self._land(batch, collected))
+
+    async def _landed_before(self) -> None:
+        """Wait for the batch before; there is never more than one on its way."""
+        if self._landing is not None:
+            await asyncio.wait({self._landing})
+
+    async def _compare(self, collected: Collected) -> Batch | None:
+        """Compare in slices; None when the partition was closed meanwhile."""
+        engine, timing = self._shared.engine, self._shared.timing
+        new: list[tuple[Comparison, Sequence[Difference]]] = []
+        revised: list[tuple[Comparison, Sequence[Difference]]] = []
+        exchanges = []
+        began = perf_counter()
+        for given in collected.given:
+            request = engine.compare(given.joined)
+            rows = revised if given.revises else new
+            for compared in request.compared:
+                rows.append((compared.comparison, compared.differences))
+                outcome = compared.comparison.outcome
+                timing.outcomes[outcome] = timing.outcomes.get(outcome, 0) + 1
+            if self._shared.evidence.wants(request):
+                started_at = request.compared[0].comparison.started_at
+                exchanges += [(exchange, request.endpoint, started_at) for exchange in engine.evidence(request)]
+            if perf_counter() - began > _SECONDS_A_SLICE:
+                timing.compare += perf_counter() - began
+                await asyncio.sleep(0)
+                if self.closed:
+                    return None
+                began = perf_counter()
+        timing.compare += perf_counter() - began
+        timing.comparisons += len(new) + len(revised)
+        return Batch(
+            comparisons=new,
+            revised=revised,
+            exchanges=exchanges,
+            rejects=[engine.redact_reject(reject) for reject in collected.rejects],
+            position=Position(self.topic, self.number, self.intake.offsets.position),
+            state=self.intake.handed_on(),
+        )
+
+    async def _land(self, batch: Batch, collected: Collected) -> None:
+        """Land a batch, however long it takes; say meanwhile what is in the way."""
+        comparisons = [comparison for comparison, _ in (*batch.comparisons, *batch.revised)]
+        await self._shared.outlet.send(batch.rejects, comparisons)
+        began = perf_counter()
+        try:
+            await self._insist(lambda: asyncio.to_thread(self._writer.land, batch))
+        except FencedError:
+            logger.warning(
+                "%s[%d] has another owner now; what it was about to land is dropped", self.topic, self.number
+            )
+            self.closed = True
+            self._shared.lost(self.topic, self.number)
+            return
+        if self.closed:
+            return
+        self._shared.timing.land += perf_counter() - began
+        self._shared.timing.batches += 1
+        self.intake.has_landed(collected)
+        self._landed(batch.position.offset)
+
+    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
+        """Try until it works or the partition is closed; say meanwhile what is in the way."""
+        tried = 0
+        key = (self.topic, self.number)
+        while not self.closed:
+            try:
+                result = await attempt()
+            except DependencyError as error:
+                if key not in self._shared.trouble:
+                    logger.warning("%s[%d] is held up: %s", self.topic, self.number, error)
+                self._shared.trouble[key] = str(error)
+                await asyncio.sleep(_PAUSES[min(tried, len(_PAUSES) - 1)])
+                tried += 1
+            else:
+                if self._shared.trouble.pop(key, None):
+                    logger.warning("%s[%d] goes on", self.topic, self.number)
+                return result
+        return None
+
+    async def _answer(self) -> None:
+        """Find the records that are asked for, in the log and on Kafka."""
+        recalls, self.intake.recalls = self.intake.recalls, []
+        if not recalls:
+            return
+        given = [recall.request_id for recall in recalls if recall.given]
+        rows: dict[str, list[Row]] = {}
+        if given:
+            await self._landed_before()
+            for row in await self._insist(lambda: asyncio.to_thread(self._writer.find, given)) or ():
+                rows.setdefault(row.request_id, []).append(row)
+        wanted = {recall.request_id: _offsets(recall, rows.get(recall.request_id, [])) for recall in recalls}
+        offsets = sorted({offset for of_one in wanted.values() for offset in of_one})
+        records = await self._insist(lambda: self._shared.lookback.read(self.topic, self.number, offsets))
+        if records is None or self.closed:
+            return
+        for recall in recalls:
+            of_one = wanted[recall.request_id]
+            members = [m for offset in of_one if offset in records for m in self._decode(records[offset])]
+            self.intake.answer(recall, _found(members, rows.get(recall.request_id, []), len(of_one)))
+            await asyncio.sleep(0)
+
+    def _decode(self, record: Record) -> list[Member]:
+        place = Place(self.topic, partition=self.number, offset=record.offset)
+        exchange = read_record(record, place)
+        return [Member(exchange, place)] if isinstance(exchange, Exchange) else []
+
+
+def _offsets(recall: Recall, rows: Sequence[Row]) -> list[int]:
+    """Say where the records of a request are; the places of those put out of memory, or what its rows tell."""
+    known = [place.offset for place in recall.places]
+    known += [offset for row in rows for offset in (row.live_offset, row.shadow_offset)]
+    return sorted({offset for offset in known if offset is not None})
+
+
+def _found(members: list[Member], rows: Sequence[Row], wanted: int) -> Found:
+    """Answer a recall; records that are gone in part are gone altogether: what is left says something else."""
+    if len(members) < wanted:
+        return Found(gone=True)
+    duplicates: dict[Slot, int] = {}
+    late: set[Slot] = set()
+    for row in rows:
+        slot: Slot = (row.role, row.target) if row.shadow_offset is not None else ("live", "")
+        if row.duplicates:
+            duplicates[slot] = row.duplicates
+        if row.late:
+            late.add(slot)
+    return Found(members, duplicates, frozenset(late))
