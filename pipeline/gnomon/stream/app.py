@@ -74,15 +74,21 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
                 raise
             event.ack()
 
-    @app.task
     async def ticks() -> None:
         while not app.should_stop:
             await app.sleep(_TICK_SECONDS)
             if not app.rebalancing:
                 await _tick(app, settings)
 
-    app.on_partitions_revoked.connect(_Revoked(worker))
-    app.on_before_shutdown.connect(_Stopped(worker))
+    async def revoked(_: Any, /, *args: Any, **__: Any) -> None:  # noqa: ANN401 - Faust's signals have no types
+        await worker.revoke(args[0])
+
+    async def stopped(_: Any, /, *__: Any, **___: Any) -> None:  # noqa: ANN401 - the same
+        await worker.stop()
+
+    app.task(ticks)
+    app.on_partitions_revoked.connect(revoked)
+    app.on_before_shutdown.connect(stopped)
     return app
 
 
@@ -98,22 +104,6 @@ async def _tick(app: WorkerApp, settings: Settings) -> None:
                 f"{tp.topic}[{tp.partition}] is written by another worker that is not of group {settings.kafka.group}"
             )
             await app.crash(DependencyError(what, "give each group a store of its own"))
-
-
-class _Revoked:
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    async def __call__(self, app: object, revoked: set[TP], **_: object) -> None:
-        await self._worker.revoke(revoked)
-
-
-class _Stopped:
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    async def __call__(self, app: object, **_: object) -> None:
-        await self._worker.stop()
 
 
 def _faust_settings(settings: Settings) -> dict[str, Any]:

@@ -33,11 +33,20 @@ _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 class ConsumerPort(Protocol):
     """What the worker asks of the consumer (`gnomon.stream.transport.Consumer`)."""
 
-    def is_current(self, tp: TP, part: Slice) -> bool: ...
-    def landed(self, tp: TP, offset: int) -> None: ...
-    async def seek(self, partition: TP, offset: int) -> None: ...
-    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]: ...
-    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]: ...
+    def is_current(self, tp: TP, part: Slice) -> bool:
+        """Whether a slice is from after the last seek."""
+
+    def landed(self, tp: TP, offset: int) -> None:
+        """Allow that everything below an offset is committed."""
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Read on from an offset."""
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        """Ask the broker where partitions begin."""
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Ask the broker where partitions end."""
 
 
 class Worker:
@@ -65,7 +74,7 @@ class Worker:
             lookback=lookback,
             outlet=outlet,
             clock_us=_clock_us,
-            lost=lambda topic, number: self.lost.setdefault(TP(topic, number), time.monotonic()),
+            lost=self._lose,
             trouble=self.trouble,
             timing=self.timing,
         )
@@ -81,6 +90,7 @@ class Worker:
             if partition is not None and not partition.closed:
                 starts[tp] = partition.intake.offsets.following
                 continue
+            await self.revoke([tp])
             try:
                 start = await self._open(consumer, tp, committed[tp])
             except DependencyError as error:
@@ -142,6 +152,9 @@ class Worker:
     async def close(self) -> None:
         """Let go of everything."""
         await self.revoke(list(self.partitions))
+
+    def _lose(self, topic: str, number: int) -> None:
+        self.lost.setdefault(TP(topic, number), time.monotonic())
 
     async def _open(self, consumer: ConsumerPort, tp: TP, committed: int | None) -> int | None:
         """Take a partition over; give where to read from, None for wherever the consumer stands.
