@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gnomon.core.join import Group, Joined, Joiner, Late, Member, TooLate, split_by_horizon
+from gnomon.core.join import Group, Joined, Member, split_by_horizon
 from gnomon.model import Exchange, Place, Request, Response, Role
 
 SECOND = 1_000_000
-WINDOW, LATENESS = 30 * SECOND, 600 * SECOND
 
 
 def member(
@@ -32,11 +31,6 @@ def member(
         response=Response(status=status),
     )
     return Member(exchange, Place("test", 1))
-
-
-def seconds(at: float) -> int:
-    """Give the watermark `at` seconds after the epoch plus a day."""
-    return 86_400 * SECOND + round(at * SECOND)
 
 
 def names(joined: Joined) -> tuple[bool, list[str], list[str]]:
@@ -101,82 +95,6 @@ def test_of_duplicates_that_start_together_the_smaller_bytes_are_kept() -> None:
         for record in order:
             group.add(record)
     assert groups[0].joined([]).live == groups[1].joined([]).live == one
-
-
-def test_a_request_is_given_out_when_everybody_expected_is_here() -> None:
-    """Nothing waits for the window when nothing is missing."""
-    joiner = Joiner(WINDOW, LATENESS)
-    assert joiner.feed(member("live", expect=["shadow:a", "shadow:b"])) == []
-    assert joiner.feed(member("shadow", 1, target="a")) == []
-    (event,) = joiner.feed(member("shadow", 2, target="b"))
-    assert isinstance(event, Joined)
-    assert names(event) == (True, ["shadow:a", "shadow:b"], [])
-    assert joiner.advance(seconds(31)) == []
-
-
-def test_who_has_not_come_when_the_window_closes_is_missing() -> None:
-    """The window is event time: the watermark closes it, and not before."""
-    joiner = Joiner(WINDOW, LATENESS)
-    joiner.feed(member("live"))
-    assert joiner.advance(seconds(29.9)) == []
-    (event,) = joiner.advance(seconds(30))
-    assert isinstance(event, Joined)
-    assert names(event) == (True, [], ["shadow:"])
-
-
-def test_a_shadow_without_live_is_given_out_alone() -> None:
-    """It becomes `live_missing`."""
-    joiner = Joiner(WINDOW, LATENESS)
-    joiner.feed(member("shadow"))
-    (event,) = joiner.advance(seconds(30))
-    assert isinstance(event, Joined)
-    assert names(event) == (False, ["shadow:"], [])
-
-
-def test_a_request_that_nobody_else_was_sent_makes_no_event() -> None:
-    """`expect = []` with nobody there is no comparison."""
-    joiner = Joiner(WINDOW, LATENESS)
-    assert joiner.feed(member("live", expect=[])) == []
-    assert joiner.advance(seconds(30)) == []
-
-
-def test_an_unexpected_control_is_joined_again() -> None:
-    """A control that shows up is always compared, and the shadow hears of it."""
-    joiner = Joiner(WINDOW, LATENESS)
-    joiner.feed(member("live"))
-    assert len(joiner.feed(member("shadow", 1))) == 1
-    (event,) = joiner.feed(member("control", 2))
-    assert isinstance(event, Joined)
-    assert names(event) == (True, ["control:", "shadow:"], [])
-
-
-def test_a_late_counterpart_supersedes_what_was_missing() -> None:
-    """Within the lateness a record still finds its request, and says that it is late."""
-    joiner = Joiner(WINDOW, LATENESS)
-    joiner.feed(member("live"))
-    joiner.advance(seconds(40))
-    (event,) = joiner.feed(member("shadow", 35))
-    assert isinstance(event, Late)
-    assert names(event.joined) == (True, ["shadow:"], [])
-    assert event.joined.late == {("shadow", "")}
-
-
-def test_a_record_whose_time_is_past_is_too_late() -> None:
-    """After the lateness nothing is remembered, and a record from then becomes a reject."""
-    joiner = Joiner(WINDOW, LATENESS)
-    joiner.feed(member("live"))
-    joiner.advance(seconds(631))
-    assert len(joiner) == 0
-    (event,) = joiner.feed(member("shadow", 0))
-    assert isinstance(event, TooLate)
-
-
-def test_a_watermark_never_runs_backwards() -> None:
-    """A lower watermark than before closes nothing and opens nothing."""
-    joiner = Joiner(WINDOW, LATENESS)
-    joiner.advance(seconds(100_000))
-    joiner.advance(seconds(1))
-    assert isinstance(joiner.feed(member("live"))[0], TooLate)
 
 
 DAY = 86_400
