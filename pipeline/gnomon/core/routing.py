@@ -153,7 +153,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
         return _BOOLEANS[value]
     if value is None or isinstance(value, dict | list):
         return None
-    return dumps(number_key(value))
+    return dumps(number_key(value))  # type: ignore[arg-type]  # a Decimal is a number here, see `core.json`
 
 
 def _contains(value: JsonValue, wanted: str | float | bool) -> bool:  # noqa: FBT001 - a JSON scalar
