@@ -5,7 +5,8 @@ GnomonError                    exit code
 ├── ConfigError                2   gnomon.toml, rules.toml or an environment variable says something impossible
 ├── InputError                 2   a capture, a store or a rules file that cannot be read at all
 ├── NotEnoughDataError         3   the question has an answer only with more pairs
-└── DependencyError            4   a broker or a database that could not be reached
+├── DependencyError            4   a broker, a database or a disk that could not be reached or is full: try again
+└── FencedError                4   another process has taken over what this one wrote to: stop writing
 
 One broken *record* is never an exception: it is a `gnomon.model.Reject`, kept and counted.
 Foreign exceptions are mapped to these at the edge that meets them, once.
@@ -16,6 +17,7 @@ from __future__ import annotations
 __all__ = [
     "ConfigError",
     "DependencyError",
+    "FencedError",
     "GnomonError",
     "InputError",
     "NotEnoughDataError",
@@ -64,6 +66,12 @@ class NotEnoughDataError(GnomonError):
 
 
 class DependencyError(GnomonError):
-    """A broker or a database that could not be reached."""
+    """A broker, a database or a disk that could not be reached or is full; it may work again later."""
+
+    exit_code = 4
+
+
+class FencedError(GnomonError):
+    """Another process has taken over what this one wrote to; nothing of this process lands there any more."""
 
     exit_code = 4

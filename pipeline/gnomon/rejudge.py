@@ -29,6 +29,7 @@ from gnomon.core.rules import RuleSet, parse_rules
 from gnomon.engine import Engine
 from gnomon.model import Comparison, Difference, Exchange
 from gnomon.store import JudgedRequest, RunRecord, Selection, StagedRun, open_store, work_directory
+from gnomon.store.log import Maintainer, Retention, is_store, rewrite_store, store_at
 from gnomon.summary import OutcomeCounts
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def rejudge(
     """Apply new rules to landed comparisons, in one transaction.
 
     Args:
-        db: The database.
+        db: The database, or a store's directory.
         rules: The new rules.
         settings: Bounds of the engine and the redaction key.
         selection: Which comparisons to judge.
@@ -79,8 +80,11 @@ def rejudge(
     """
     started_at = datetime.now(UTC)
     tally = _Tally()
-    with work_directory(db) as work_dir:
-        stage = StagedRun(db, work_dir, run=None, horizon=settings.store.horizon)
+    layout = store_at(db) if is_store(db) else None
+    with work_directory(layout.tmp / "rejudge" if layout else db) as work_dir:
+        # What is judged again of a store lands in a database of its own first.
+        target = work_dir / "judged.duckdb" if layout else db
+        stage = StagedRun(target, work_dir, run=None, horizon=settings.store.horizon)
         with stage:
             with open_store(db) as store:
                 reviewer = _Reviewer(build_engine(rules, settings), store, selection.target)
@@ -105,6 +109,8 @@ def rejudge(
                     ),
                     now,
                 )
+                if layout is not None:
+                    rewrite_store(layout, target, Maintainer(layout, Retention.of(settings)), now)
     return tally.summary(rules.version, dry_run=dry_run)
 
 

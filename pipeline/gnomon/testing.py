@@ -1,18 +1,22 @@
-"""Test doubles that ship with Gnomon: a clock that stands still, a source that is a list, and factories."""
+"""Test doubles that ship with Gnomon: a clock that stands still, a source and a transport that are lists, factories."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from gnomon.capture.raw import RawRecord
-from gnomon.model import EPOCH, Body, Exchange, JsonValue, Request, Response, Role
+from gnomon.core.decode import decode_exchange
+from gnomon.emit.record import Record
+from gnomon.emit.transport import Sent
+from gnomon.model import EPOCH, Body, Exchange, JsonValue, Place, Reject, Request, Response, Role
 
-__all__ = ["STARTED_US", "ListSource", "ManualClock", "body", "exchange", "pair"]
+__all__ = ["STARTED_US", "ListSource", "ListTransport", "ManualClock", "body", "exchange", "pair"]
 
 STARTED_US: Final = 1_800_000_000_000_000
 """When the factories' exchanges start, in epoch microseconds: 2027-01-15T08:00:00Z."""
@@ -100,3 +104,50 @@ def pair(
 ) -> tuple[Exchange, Exchange]:
     """Make the two sides of one request: the same in all but the answer."""
     return exchange(request_id, "live", live, **fields), exchange(request_id, "shadow", shadow, **fields)
+
+
+class ListTransport:
+    """A transport for `gnomon.emit.Emitter` that is a list, and can be slow, down or picky.
+
+    While `gate` is not set it waits; the next `refusals` sends fail; records of more than `largest` bytes are too
+    large. `entered` is set by the first send.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.refusals = 0
+        self.largest = 10**9
+        self.closed = False
+        self.forgot = 0
+
+    def send(self, records: Sequence[Record], timeout: float) -> Sent:
+        """Take all records that are not too large, unless told otherwise."""
+        self.entered.set()
+        if not self.gate.wait(timeout):
+            return Sent(0, again=records, problem="the broker is slow")
+        if self.refusals:
+            self.refusals -= 1
+            return Sent(0, again=records, problem="the broker is down")
+        fitting = [record for record in records if len(record.value) <= self.largest]
+        self.records += fitting
+        return Sent(len(fitting), too_large=[record for record in records if len(record.value) > self.largest])
+
+    def close(self, timeout: float) -> None:  # noqa: ARG002 - the protocol has it
+        """Take note of it."""
+        self.closed = True
+
+    def forget(self) -> None:
+        """Take note of it."""
+        self.forgot += 1
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The records as a reader decodes them. Raises ValueError where one would be a reject."""
+        found = [decode_exchange(record.value, Place("list")) for record in self.records]
+        rejects = [reject for reject in found if isinstance(reject, Reject)]
+        if rejects:
+            raise ValueError(rejects[0].reason)
+        return [exchange for exchange in found if isinstance(exchange, Exchange)]

@@ -102,7 +102,7 @@ class KafkaProcess:
 
     Args:
         settings: Broker properties beside those that every test broker has; they win over them.
-        listener: Security protocol of the listener that clients use.
+        listeners: The listeners that clients use, each with its security protocol; `bootstrap` is the first.
         scram: Users known by SCRAM-SHA-256 and SCRAM-SHA-512, with their passwords.
     """
 
@@ -110,13 +110,13 @@ class KafkaProcess:
         self,
         settings: Mapping[str, str] | None = None,
         *,
-        listener: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT",
+        listeners: Mapping[str, Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]] | None = None,
         scram: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="gnomon-kafka-"))
-        self.port = free_port()
         self.log = self.directory / "broker.log"
-        self._listener = listener
+        self._protocols = dict(listeners or {"CLIENTS": "PLAINTEXT"})
+        self._addresses = {name: f"127.0.0.1:{free_port()}" for name in self._protocols}
         self._settings = dict(settings or {})
         self._scram = dict(scram or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -124,7 +124,11 @@ class KafkaProcess:
     @property
     def bootstrap(self) -> str:
         """The address that clients connect to; the same after a restart."""
-        return f"127.0.0.1:{self.port}"
+        return next(iter(self._addresses.values()))
+
+    def address(self, listener: str) -> str:
+        """Give the address of a listener by its name."""
+        return self._addresses[listener]
 
     @property
     def is_running(self) -> bool:
@@ -206,14 +210,16 @@ class KafkaProcess:
 
     def _format(self) -> None:
         controller = free_port()
-        listeners = f"CLIENTS://127.0.0.1:{self.port},INSIDE://127.0.0.1:{free_port()}"
+        addresses = self._addresses | {"INSIDE": f"127.0.0.1:{free_port()}"}
+        protocols = self._protocols | {"INSIDE": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
+        listeners = ",".join(f"{name}://{address}" for name, address in addresses.items())
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": listeners,
-            "listener.security.protocol.map": f"CLIENTS:{self._listener},INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "INSIDE",
             "log.dirs": str(self.directory / "data"),
@@ -231,7 +237,8 @@ class KafkaProcess:
         (self.directory / "log4j2.properties").write_text(_LOGGING)
         file = self.directory / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        # An id that begins with "-" would be read as an option
+        cluster = base64.urlsafe_b64encode(b"g" + secrets.token_bytes(15)).decode().rstrip("=")
         users = [
             f"--add-scram={mechanism}=[name={name},password={password}]"
             for name, password in self._scram.items()

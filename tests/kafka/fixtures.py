@@ -9,10 +9,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.kafka.brokers import Broker, KafkaProcess, find_broker_kind, start_broker
+from tests.kafka.certificates import Certificates, make_certificates
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -95,3 +97,35 @@ def kafka_process(_kafka_process: KafkaProcess) -> Iterator[KafkaProcess]:
 def process_topics(kafka_process: KafkaProcess) -> Topics:
     """Makes topics on the broker that the test may stop."""
     return Topics(kafka_process.bootstrap)
+
+
+class Secured(NamedTuple):
+    """A broker that asks who is there: the listener SASL takes passwords over TLS, MUTUAL certificates."""
+
+    process: KafkaProcess
+    certificates: Certificates
+    password: str
+    """Of the user alice."""
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A broker with TLS, SASL PLAIN, SCRAM and client certificates; not to be stopped."""
+    certificates = make_certificates(tmp_path_factory.mktemp("certificates"))
+    password = "correct horse"
+    scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    plain = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="{password}";'
+    settings = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(certificates.broker),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(certificates.ca),
+        "listener.name.mutual.ssl.client.auth": "required",
+        "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        "listener.name.sasl.plain.sasl.jaas.config": plain,
+        "listener.name.sasl.scram-sha-256.sasl.jaas.config": scram,
+        "listener.name.sasl.scram-sha-512.sasl.jaas.config": scram,
+    }
+    listeners = {"SASL": "SASL_SSL", "MUTUAL": "SSL"}
+    with KafkaProcess(settings, listeners=listeners, scram={"alice": password}) as process:
+        yield Secured(process, certificates, password)

@@ -79,10 +79,10 @@ class World:
             return False
         self.intake.take(self.kafka[self.at], START + 2 * LATENESS)
         self.at += 1
-        self.intake.advance()
+        self.intake.shed()
         return True
 
-    def land(self, *, lost: bool = False) -> None:
+    def land(self, *, lost: bool = False, everything: bool = False) -> None:
         """Look up, collect and land; `lost`: it landed, and the worker never heard of it."""
         recalls, self.intake.recalls = self.intake.recalls, []
         for recall in recalls:
@@ -95,7 +95,7 @@ class World:
                 self.intake.answer(recall, Found(members, known.duplicates, known.late))
             else:
                 self.intake.answer(recall, Found(members))
-        collected = self.intake.collect()
+        collected = self.intake.collect(everything=everything)
         state = self.intake.handed_on()
         self._commit(collected, state)
         if not lost:
@@ -160,10 +160,9 @@ def test_what_lands_is_what_a_batch_join_makes_of_the_records(
                 world.intake.flow(START + 4 * LATENESS)
     while world.take():
         pass
-    for _ in range(4):
-        world.intake.watermark.flow(START + LATENESS, START)
-        world.intake.advance()
-        world.land()
+    for n in range(5, 9):
+        world.intake.flow(START + 2 * n * LATENESS)
+        world.land(everything=True)
     assert {request_id: told(given) for request_id, given in world.landed.items()} == batch(records)
     assert sorted(world.settled) == list(range(len(arrived)))
 
@@ -182,7 +181,7 @@ def test_within_the_window_duplicates_are_counted_as_a_batch_counts_them(
             world.land()
         elif step == "crash":
             world.start()
-    world.land()
+    world.land(everything=True)
     groups: dict[str, Group] = {}
     for record in records:
         groups.setdefault(record.request_id, Group(record.request_id)).add(Member(record))

@@ -19,6 +19,7 @@ import msgspec
 
 from gnomon.capture.raw import EXCERPT_BYTES, Limits, RawRecord
 from gnomon.capture.split import Damaged
+from gnomon.core.encoding import bytes_body
 from gnomon.model import EPOCH, MAX_INSTANT_US, Body, ErrorKind, Exchange, Header, Place, Reject, Role
 
 __all__ = [
@@ -137,17 +138,6 @@ def parse_json(data: bytes) -> Any:  # noqa: ANN401  (foreign JSON: every reader
 def clean(text: str) -> str:
     """Replace unpaired surrogates by `?`, so that the text can be UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def bytes_body(data: bytes, size: int | None = None, *, truncated: bool = False) -> Body:
-    """Wrap bytes: as text where they are UTF-8 without NUL, else as base64. `size` in bytes, of the whole body."""
-    whole = len(data) if size is None else max(size, len(data))
-    if b"\0" not in data:
-        try:
-            return Body(data=data.decode(), encoding="text", size=whole, truncated=truncated)
-        except UnicodeDecodeError:
-            pass
-    return Body(data=base64.b64encode(data).decode(), encoding="base64", size=whole, truncated=truncated)
 
 
 def decode_base64(text: str) -> bytes:

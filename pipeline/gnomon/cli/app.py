@@ -15,13 +15,19 @@ __all__ = ["COMPLETION_VARIABLE", "app"]
 COMPLETION_VARIABLE: Final = "_GNOMON_COMPLETE"
 
 _COMMANDS: Final = {
+    "catalog": "gnomon.cli.store:catalog",
+    "compact": "gnomon.cli.store:compact",
     "compare": "gnomon.cli.compare:compare",
     "completion": "gnomon.cli.completion:completion",
     "config": "gnomon.cli.config:config",
+    "produce": "gnomon.cli.produce:produce",
+    "export": "gnomon.cli.store:export",
     "query": "gnomon.cli.query:query",
     "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",
     "rules": "gnomon.cli.rules:rules",
+    "topics": "gnomon.cli.topics:topics",
+    "worker": "gnomon.cli.worker:worker",
 }
 
 

@@ -11,10 +11,18 @@ import click
 import msgspec
 
 from gnomon.cli.findings import print_findings
-from gnomon.cli.options import FILE, check_writable, config_option, load, read_rules, rules_option
+from gnomon.cli.options import (
+    FILE,
+    check_writable,
+    config_option,
+    format_option,
+    load,
+    read_rules,
+    rules_option,
+    warn_of_random_key,
+)
 from gnomon.cli.tables import progress_bar
 from gnomon.cli.text import percent
-from gnomon.config import Settings
 from gnomon.errors import NotEnoughDataError
 from gnomon.model import Role
 from gnomon.summary import RunSummary
@@ -56,14 +64,7 @@ class _Given(msgspec.Struct, frozen=True):
 @click.option("--live", multiple=True, metavar="FILE", help="A capture of what callers got; may be given again.")
 @click.option("--shadow", multiple=True, metavar="FILE", help="A capture of the candidate; may be given again.")
 @click.option("--control", multiple=True, metavar="FILE", help="A capture of a second instance of the live version.")
-@click.option(
-    "--format",
-    "fmt",
-    type=click.Choice(["auto", "ndjson", "har", "envoy-tap", "goreplay", "opensearch"]),
-    default="auto",
-    show_default=True,
-    help="Format of the captures.",
-)
+@format_option
 @click.option("--db", metavar="FILE", type=FILE, help="Database to land in. [default: GNOMON_DB, else gnomon.duckdb]")
 @rules_option
 @click.option("--report", metavar="FILE", type=FILE, help="Write an HTML report of this run.")
@@ -130,7 +131,7 @@ def _compare(given: _Given, named: list[tuple[str, Role | None]], context: click
     from gnomon.capture import Source, capture_size
     from gnomon.compare import CompareRequest, compare_captures
 
-    _warn_of_random_key(loaded.settings)
+    warn_of_random_key(loaded.settings)
     sources = [Source(path, role) for path, role in named]
     request = CompareRequest(
         sources=sources,
@@ -144,12 +145,3 @@ def _compare(given: _Given, named: list[tuple[str, Role | None]], context: click
     total = capture_size(sources) if sys.stderr.isatty() else None
     with progress_bar("comparing", total) as progress:
         return compare_captures(request, progress)
-
-
-def _warn_of_random_key(settings: Settings) -> None:
-    if settings.redact.enabled and settings.redact.read_key() is None:
-        click.echo(
-            "gnomon: warning: secrets are hashed with a random key, so they compare within this run only; "
-            "set GNOMON_REDACT_KEY to compare them across runs",
-            err=True,
-        )

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from gnomon.cli.text import one_line
-from gnomon.config import Loaded, find_rules, load_settings
+from gnomon.config import Loaded, Settings, find_rules, load_settings
 from gnomon.core.durations import parse_duration
 from gnomon.core.rules import RuleSet, parse_rules
 from gnomon.errors import InputError, UsageError
@@ -24,10 +24,12 @@ __all__ = [
     "Given",
     "config_option",
     "db_option",
+    "format_option",
     "load",
     "period_options",
     "read_rules",
     "rules_option",
+    "warn_of_random_key",
     "write_file",
 ]
 
@@ -91,6 +93,13 @@ def db_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--db", metavar="FILE", type=FILE, help=text)(command)
 
 
+def format_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command be told what its captures are."""
+    choice = click.Choice(["auto", "ndjson", "har", "envoy-tap", "goreplay", "opensearch"])
+    text = "Format of the captures."
+    return click.option("--format", "fmt", type=choice, default="auto", show_default=True, help=text)(command)
+
+
 def rules_option(command: Callable[P, R]) -> Callable[P, R]:
     """Let a command choose its rules."""
     return click.option(
@@ -142,6 +151,16 @@ def read_rules(option: Path | None, loaded: Loaded) -> RuleSet:
         raise InputError(f"{file} cannot be read: {error.strerror}", "name a rules file that exists") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text: {error}", "save it as UTF-8") from error
+
+
+def warn_of_random_key(settings: Settings) -> None:
+    """Say on stderr where secrets are hashed under a key that nobody will know after this run."""
+    if settings.redact.enabled and settings.redact.read_key() is None:
+        click.echo(
+            "gnomon: warning: secrets are hashed with a random key, so they compare within this run only; "
+            "set GNOMON_REDACT_KEY to compare them across runs",
+            err=True,
+        )
 
 
 def check_writable(file: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from gnomon.config.load import Loaded, find_database, find_rules, load_settings
+from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
 from gnomon.config.settings import (
     Decode,
+    Emit,
     Endpoints,
     Join,
     Kafka,
     KafkaSecurity,
     LatencyShift,
     Limits,
+    Log,
     Operations,
     Redact,
     Settings,
@@ -23,6 +25,7 @@ from gnomon.config.show import MASK, render_settings
 __all__ = [
     "MASK",
     "Decode",
+    "Emit",
     "Endpoints",
     "Join",
     "Kafka",
@@ -30,6 +33,7 @@ __all__ = [
     "LatencyShift",
     "Limits",
     "Loaded",
+    "Log",
     "Operations",
     "Redact",
     "Settings",
@@ -40,4 +44,5 @@ __all__ = [
     "find_rules",
     "load_settings",
     "render_settings",
+    "secrets_of",
 ]

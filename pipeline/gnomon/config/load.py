@@ -12,11 +12,11 @@ from typing import Any, Final, get_origin, get_type_hints
 
 import msgspec
 
-from gnomon.config.settings import Settings
+from gnomon.config.settings import Settings, read_secret
 from gnomon.config.values import Leaf, Problem, in_words
 from gnomon.errors import ConfigError
 
-__all__ = ["Key", "Loaded", "find_database", "find_rules", "keys", "load_settings"]
+__all__ = ["Key", "Loaded", "find_database", "find_rules", "keys", "load_settings", "secrets_of"]
 
 DEFAULT_FILE: Final = Path("gnomon.toml")
 _NOT_SETTINGS: Final = frozenset({"GNOMON_CONFIG"})
@@ -77,6 +77,24 @@ def keys(struct: type[msgspec.Struct] = Settings, path: tuple[str, ...] = ()) ->
         elif not is_tables(annotation):
             leaf = Leaf(annotation)
             yield Key(here, leaf.env or "_".join(("GNOMON", *here)).upper(), leaf, field.default)
+
+
+def secrets_of(settings: Settings) -> set[str]:
+    """Give the values of all secrets, those in files too, so that they can be kept out of logs.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    found = set()
+    for key in keys():
+        if key.leaf.secret:
+            section: Any = settings
+            for name in key.path[:-1]:
+                section = getattr(section, name)
+            value = getattr(section, key.path[-1])
+            file = getattr(section, f"{key.path[-1]}_file", None)
+            found.add(read_secret(key.dotted, value, file))
+    return {secret for secret in found if secret is not None}
 
 
 def load_settings(option: Path | None, environ: Mapping[str, str]) -> Loaded:

@@ -13,15 +13,18 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from gnomon.errors import ConfigError
+from gnomon.model import Role
 
 __all__ = [
     "Decode",
+    "Emit",
     "Endpoints",
     "Join",
     "Kafka",
     "KafkaSecurity",
     "LatencyShift",
     "Limits",
+    "Log",
     "Operations",
     "Redact",
     "Settings",
@@ -105,6 +108,7 @@ class Kafka(msgspec.Struct, frozen=True):
     group: Annotated[str, about("Consumer group of the workers", env="GNOMON_GROUP")] = "gnomon"
     rejects: Annotated[str, about("Topic that refused records are reported on; empty: none")] = "gnomon.rejects"
     comparisons: Annotated[str, about("Topic that comparisons are sent to as JSON; empty: none")] = ""
+    alerts: Annotated[str, about("Topic that alerts are sent to as JSON; empty: none")] = "gnomon.alerts"
     session_timeout: Annotated[
         timedelta, about("How long a worker may be silent before its partitions go to others")
     ] = timedelta(seconds=8)
@@ -137,6 +141,10 @@ class Store(msgspec.Struct, frozen=True):
         timedelta, about("For how much event time a request id is one request; after that it is another")
     ] = timedelta(hours=24)
     retention: Annotated[timedelta, about("How long results are kept")] = timedelta(days=30)
+    retention_bytes: Annotated[
+        Positive | None,
+        about("Most that results may take on disk; the oldest go first", size=True, default="no bound"),
+    ] = None
 
 
 class Redact(msgspec.Struct, frozen=True):
@@ -175,6 +183,42 @@ class Operations(msgspec.Struct, frozen=True):
     bind: Annotated[
         Address, about("Address to listen on, `host:port`; a free port is taken when the default one is in use")
     ] = "127.0.0.1:6066"
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What the long-running commands write on stderr."""
+
+    format: Annotated[Literal["logfmt", "json"], about("Form of a line")] = "logfmt"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("Least level of Gnomon's own events that is written")
+    ] = "info"
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """What the middleware in a service records, and how much of it may wait."""
+
+    enabled: Annotated[bool, about("Whether anything is recorded; tags travel all the same")] = True
+    service: Annotated[
+        str, about("Name of the service", env="GNOMON_SERVICE", default="the host that each request asks for")
+    ] = ""
+    target: Annotated[str, about("Which build answers, such as `cart@2.4.0-rc1`", env="GNOMON_TARGET")] = ""
+    role: Annotated[
+        Role, about("The part this process plays where `x-gnomon-role` says nothing", env="GNOMON_ROLE")
+    ] = "live"
+    out: Annotated[Path | None, about("NDJSON file to append to, in place of Kafka")] = None
+    body_bytes: Annotated[
+        Positive, about("Largest body recorded; of a larger one the beginning, the size and a hash", size=True)
+    ] = 256 * KIB
+    record_bytes: Annotated[
+        Positive, about("Largest record; bodies are cut further until it fits, as a Kafka message must", size=True)
+    ] = 1000 * KIB
+    queue_records: Annotated[Positive, about("Records that may wait to be written; what comes then is shed")] = 10_000
+    queue_bytes: Annotated[Positive, about("Bytes that may wait to be written; what comes then is shed", size=True)] = (
+        32 * MIB
+    )
+    drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
+        timedelta(seconds=5)
+    )
 
 
 class LatencyShift(msgspec.Struct, frozen=True):
@@ -252,6 +296,8 @@ class Settings(msgspec.Struct, frozen=True):
     redact: Redact = Redact()
     web: Web = Web()
     operations: Operations = Operations()
+    log: Log = Log()
+    emit: Emit = Emit()
     verdict: Verdict = Verdict()
     decode: Decode = Decode()
     endpoints: Endpoints = Endpoints()

@@ -16,13 +16,14 @@ import orjson
 from gnomon.core.json import loads
 from gnomon.model import JsonValue
 
-__all__ = ["DROPPED", "Blinder", "canonical"]
+__all__ = ["DROPPED", "HASHED", "Blinder", "canonical"]
 
 DROPPED: Final = "redacted"
 """What stands in the place of a dropped value."""
 
 _MARK: Final = re.compile(r"redacted(?::hmac-sha256:[0-9a-f]{16})?")
-_HASHED: Final = "hmac-sha256:"
+HASHED: Final = "hmac-sha256:"
+"""What the keyed hash of a body begins with."""
 
 
 class Blinder:
@@ -62,16 +63,20 @@ class Blinder:
 
     def digest(self, data: bytes) -> str:
         """Return the keyed hash of a whole body, `hmac-sha256:` and 64 hexadecimal digits."""
-        return _HASHED + hmac.digest(self._key, data, "sha256").hex()
+        return HASHED + hmac.digest(self._key, data, "sha256").hex()
+
+    def hasher(self) -> hmac.HMAC:
+        """Return what makes the same of a body that comes in pieces; its `hexdigest` is what follows `HASHED`."""
+        return hmac.new(self._key, digestmod="sha256")
 
     def digest_of_hash(self, known: str | None) -> str | None:
         """Key the hash of a body that is not there as a whole; one that is keyed already stays, None stays None."""
-        if known is None or known.startswith(_HASHED):
+        if known is None or known.startswith(HASHED):
             return known
         return self.digest(known.encode("utf-8", "surrogatepass"))
 
     def _mark(self, data: bytes) -> str:
-        return f"{DROPPED}:{_HASHED}{hmac.digest(self._key, data, 'sha256')[:8].hex()}"
+        return f"{DROPPED}:{HASHED}{hmac.digest(self._key, data, 'sha256')[:8].hex()}"
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value, Decimal included

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
 
-from gnomon.core.encoding import expand
+from gnomon.core.encoding import expand, wire_bytes
 from gnomon.core.formats.forms import read_form
 from gnomon.core.formats.grpc import read_frames, web_text
 from gnomon.core.formats.markup import read_html, read_xml
@@ -20,7 +19,7 @@ from gnomon.core.formats.protobuf import Descriptors, read_delimited, read_messa
 from gnomon.core.formats.streams import read_event_stream, read_json_lines, read_json_sequence
 from gnomon.core.formats.text import read_opaque, read_text
 from gnomon.core.json import MAX_DEPTH, Unreadable, loads
-from gnomon.model import Body, JsonValue
+from gnomon.model import JsonValue
 
 __all__ = ["BodyOptions", "expand", "read_body", "wire_bytes"]
 
@@ -42,20 +41,6 @@ class BodyOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 32 * 2**20
     max_depth: int = MAX_DEPTH
     descriptors: Descriptors | None = None
-
-
-def wire_bytes(body: Body) -> bytes:
-    """Give the bytes of a body as they were on the wire, as far as they were recorded.
-
-    Raises:
-        Unreadable: The base64 is not base64.
-    """
-    try:
-        if body.encoding == "text":
-            return body.data.encode()
-        return binascii.a2b_base64(body.data, strict_mode=True) if body.data else b""
-    except ValueError as error:  # binascii.Error and UnicodeEncodeError are such
-        raise Unreadable(f"the body's `data` is not {body.encoding}: {error}") from None
 
 
 def read_body(

@@ -1,7 +1,12 @@
-"""Content encodings undone within a bound: a few kilobytes that expand to gigabytes never do so here."""
+"""A body's bytes on the wire, and their content encodings undone within a bound.
+
+A few kilobytes that expand to gigabytes never do so here.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import zlib
 from collections.abc import Callable
 from typing import Final
@@ -10,8 +15,9 @@ import brotli
 import zstandard
 
 from gnomon.core.json import Unreadable
+from gnomon.model import Body
 
-__all__ = ["expand"]
+__all__ = ["bytes_body", "expand", "wire_bytes"]
 
 MAX_LAYERS = 4
 MAX_MEMBERS = 100
@@ -22,6 +28,35 @@ ZSTD_WINDOW = 2**25
 
 _CHUNK = 2**18
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+def bytes_body(data: bytes, size: int | None = None, *, digest: str | None = None, truncated: bool = False) -> Body:
+    """Wrap bytes: as text where they are UTF-8 without NUL, else as base64. `size` in bytes, of the whole body.
+
+    A truncated text that was cut within a character loses the beginning of that character.
+    """
+    whole = len(data) if size is None else max(size, len(data))
+    if b"\0" not in data:
+        try:
+            return Body(data.decode(), "text", whole, digest, truncated)
+        except UnicodeDecodeError as error:
+            if truncated and error.end == len(data) and error.reason == "unexpected end of data":
+                return Body(data[: error.start].decode(), "text", whole, digest, truncated)
+    return Body(base64.b64encode(data).decode(), "base64", whole, digest, truncated)
+
+
+def wire_bytes(body: Body) -> bytes:
+    """Give the bytes of a body as they were on the wire, as far as they were recorded.
+
+    Raises:
+        Unreadable: The base64 is not base64.
+    """
+    try:
+        if body.encoding == "text":
+            return body.data.encode()
+        return binascii.a2b_base64(body.data, strict_mode=True) if body.data else b""
+    except ValueError as error:  # binascii.Error and UnicodeEncodeError are such
+        raise Unreadable(f"the body's `data` is not {body.encoding}: {error}") from None
 
 
 def expand(data: bytes, content_encoding: str, max_bytes: int) -> bytes:

@@ -7,8 +7,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from gnomon.core.body import wire_bytes
-from gnomon.core.encoding import expand
+from gnomon.core.encoding import expand, wire_bytes
 from gnomon.core.json import Unreadable
 from gnomon.model import Request
 

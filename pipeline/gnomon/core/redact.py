@@ -8,6 +8,7 @@ a rule. Redacting twice changes nothing. What cannot be read where a rule redact
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import lru_cache
 from typing import Protocol
@@ -16,10 +17,10 @@ from urllib.parse import unquote
 import msgspec
 import orjson
 
-from gnomon.core.blind import Blinder
+from gnomon.core.blind import HASHED, Blinder
 from gnomon.core.json import Unreadable, loads
 from gnomon.core.pointer import escape, unescape
-from gnomon.core.redact_body import hash_body, redact_body, redact_raw, redact_record
+from gnomon.core.redact_body import MAX_EXPANDED, hash_body, redact_body, redact_raw, redact_record
 from gnomon.core.redact_headers import redact_header, redact_headers, redact_target
 from gnomon.core.redact_json import Places, redact_json
 from gnomon.core.secret_names import is_secret_name
@@ -27,7 +28,7 @@ from gnomon.core.secrets import may_hold_secret, replace_secrets
 from gnomon.core.sieve import is_plain_value
 from gnomon.model import Body, Difference, Exchange, Header, JsonValue, Request, Response, TransportError
 
-__all__ = ["Places", "Redactor", "RootedRules"]
+__all__ = ["BodyHasher", "Places", "Redactor", "RootedRules"]
 
 _HEADER_PARTS = frozenset({"headers", "trailers"})
 _MOST_PLACES = 64
@@ -57,16 +58,44 @@ class _Spot(msgspec.Struct, frozen=True):
     secret: bool
 
 
+class Hash(Protocol):
+    """What `hashlib` and `hmac` make."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take another piece."""
+
+    def hexdigest(self) -> str:
+        """Give the digest of all pieces."""
+
+
+class BodyHasher:
+    """The hash of a body that is too large to be kept, made while it passes."""
+
+    __slots__ = ("_hash", "_prefix", "update")
+
+    def __init__(self, prefix: str, state: Hash) -> None:
+        self._prefix = prefix
+        self._hash = state
+        self.update = state.update
+
+    def __str__(self) -> str:
+        """Give `<algorithm>:<hex>` of all pieces so far."""
+        return self._prefix + self._hash.hexdigest()
+
+
 class Redactor:
     """Redacts exchanges, differences, request targets and the excerpts of rejects under one key.
 
     Args:
         key: The redaction key; the same one everywhere what is redacted is compared.
         enabled: False leaves everything as it is.
+        max_expanded: How large, in bytes, a body may become when its content encoding is undone to look into it; a
+            larger one is withheld.
     """
 
-    def __init__(self, key: bytes, enabled: bool = True) -> None:  # noqa: FBT001, FBT002 - reads well: enabled=False
+    def __init__(self, key: bytes, *, enabled: bool = True, max_expanded: int = MAX_EXPANDED) -> None:
         self.enabled = enabled
+        self._max_expanded = max_expanded
         self._blinder = Blinder(key)
         # Bounded, and unseen from outside: places repeat from request to request.
         self._spot = lru_cache(maxsize=_MOST_SPOTS)(self._find_spot)
@@ -99,7 +128,7 @@ class Redactor:
         redacted = redact_headers(headers, root.child("headers"), self._blinder)
         if body is None:
             return redacted, None
-        body, undone = redact_body(body, headers, root.child("body"), self._blinder)
+        body, undone = redact_body(body, headers, root.child("body"), self._blinder, self._max_expanded)
         if undone:
             redacted = [header for header in redacted if header[0].lower() != _ENCODING]
         return redacted, body
@@ -206,6 +235,12 @@ class Redactor:
     def hash_body(self, body: Body) -> str | None:
         """Return the keyed hash of a body, or the body's own hash when redaction is off; see `core.redact_body`."""
         return hash_body(body, self._blinder) if self.enabled else body.hash
+
+    def body_hasher(self) -> BodyHasher:
+        """Return what makes the hash of a whole body that comes in pieces, the same that `hash_body` gives."""
+        if self.enabled:
+            return BodyHasher(HASHED, self._blinder.hasher())
+        return BodyHasher("sha256:", hashlib.sha256())
 
     def json(self, value: JsonValue) -> JsonValue:
         """Return the mark of a JSON value, as a `redact = "hash"` rule would."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gnomon.core.blind import Blinder
-from gnomon.core.body import expand, wire_bytes
+from gnomon.core.encoding import expand, wire_bytes
 from gnomon.core.formats.media import MediaType, parse_media_type
 from gnomon.core.json import BOM, Unreadable, loads
 from gnomon.core.redact_headers import redact_fields
@@ -21,7 +21,7 @@ from gnomon.core.secret_names import is_secret_name, replace_headers, replace_me
 from gnomon.core.secrets import may_hold_secret, replace_secrets
 from gnomon.model import Body, Header
 
-__all__ = ["hash_body", "redact_body", "redact_raw", "redact_record"]
+__all__ = ["MAX_EXPANDED", "hash_body", "redact_body", "redact_raw", "redact_record"]
 
 MAX_EXPANDED: Final = 32 * 2**20
 """How large, in bytes, a body may become when its content encoding is undone."""
@@ -49,8 +49,12 @@ def hash_body(body: Body, blinder: Blinder) -> str | None:
     return blinder.digest_of_hash(body.hash)
 
 
-def redact_body(body: Body, headers: Sequence[Header], place: Places, blinder: Blinder) -> tuple[Body, bool]:
+def redact_body(
+    body: Body, headers: Sequence[Header], place: Places, blinder: Blinder, max_expanded: int = MAX_EXPANDED
+) -> tuple[Body, bool]:
     """Redact a body; `place` is that of `body` in the compared document.
+
+    One that is not text and larger than `max_expanded` bytes without its content encoding is withheld.
 
     Returns:
         The body with a keyed hash and the size of the original, and whether its content encoding was undone for it.
@@ -62,7 +66,7 @@ def redact_body(body: Body, headers: Sequence[Header], place: Places, blinder: B
     media_type = parse_media_type(_header(headers, "content-type"))
     withheld = Body("", "text", body.size, digest, truncated=True)
     try:
-        text, charset = _readable(body, content_encoding)
+        text, charset = _readable(body, content_encoding, max_expanded)
     except Unreadable:
         return withheld, False
     redacted = _redact_text(text, media_type, place, blinder, truncated=body.truncated)
@@ -84,7 +88,7 @@ def _header(headers: Sequence[Header], wanted: str) -> str:
     return ", ".join([value for name, value in headers if name.lower() == wanted])
 
 
-def _readable(body: Body, content_encoding: str) -> tuple[str, str | None]:
+def _readable(body: Body, content_encoding: str, max_expanded: int) -> tuple[str, str | None]:
     """Return the text of a body and its character set: UTF-8, or None for one character per byte.
 
     Raises:
@@ -94,11 +98,11 @@ def _readable(body: Body, content_encoding: str) -> tuple[str, str | None]:
         if not content_encoding:
             return body.data, "utf-8"
         try:
-            data = expand(wire_bytes(body), content_encoding, MAX_EXPANDED)
+            data = expand(wire_bytes(body), content_encoding, max_expanded)
         except Unreadable:
             return body.data, "utf-8"
     else:
-        data = expand(wire_bytes(body), content_encoding, MAX_EXPANDED)
+        data = expand(wire_bytes(body), content_encoding, max_expanded)
     try:
         return data.decode(), "utf-8"
     except UnicodeDecodeError:

@@ -1,17 +1,18 @@
 """The tags that travel with a request: its id, what makes it synthetic, its flags, its moment and its role.
 
-Pure reading of header lists; names are case-insensitive. Where a tag can come from several places the first one
-that holds a usable value wins:
+Pure reading and writing of header lists; names are case-insensitive. Where a tag can come from several places the
+first one that holds a usable value wins:
 
 | tag        | read from                                                                       |
 | ---------- | ------------------------------------------------------------------------------- |
 | request id | `x-request-id`; trace id of `traceparent`                                       |
 | synthetic  | `x-synthetic: <why>`; `baggage: synthetic=<why>`                                |
 | flags      | `x-feature-flags: new-cart=on, theme=b`; `baggage: flag.<name>=<value>`, by name |
-| as of      | `x-as-of: 2027-07-12T00:00:00Z`; `baggage: as_of=`                              |
+| as of      | `x-as-of: 2027-07-12T00:00:00Z`; `baggage: as-of=`                              |
 | role       | `x-gnomon-role`                                                                 |
 
 What callers send is hostile text: a tag that makes no sense is as good as none, it never spoils the record.
+`write_tags` gives the headers that carry them on; what cannot stand in a header as it is goes as baggage.
 """
 
 from __future__ import annotations
@@ -20,15 +21,20 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, cast
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from gnomon.model import Header, Role
 
-__all__ = ["Tags", "parse_baggage", "parse_flags", "read_tags", "trace_id"]
+__all__ = ["MAX_ID", "Tags", "parse_baggage", "parse_flags", "read_tags", "trace_id", "write_tags"]
 
 FLAG_PREFIX: Final = "flag."
+MAX_ID: Final = 256
+"""The longest request id of a record, in characters."""
+
+MAX_FLAGS: Final = 8192
+"""How many characters of flags are carried on; what a baggage may have (W3C Baggage, section 3.3.2)."""
 ROLES: Final = frozenset({"live", "shadow", "control"})
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.DOTALL)
@@ -113,7 +119,7 @@ def read_tags(headers: Iterable[Header]) -> Tags:
         flags=flags,
         as_of=_first(
             value
-            for value in [*seen.get("x-as-of", ()), *(value for name, value in baggage if name == "as_of")]
+            for value in [*seen.get("x-as-of", ()), *(value for name, value in baggage if name in _AS_OF)]
             if _is_instant(value.strip())
         ),
         role=_role(seen.get("x-gnomon-role", ())),
@@ -124,6 +130,51 @@ _READ: Final = frozenset(
     {"x-request-id", "traceparent", "x-synthetic", "x-feature-flags", "x-as-of", "x-gnomon-role", "baggage"}
 )
 _NONE: Final = Tags()
+_AS_OF: Final = frozenset({"as-of", "as_of"})
+
+
+def write_tags(tags: Tags) -> list[Header]:
+    """Write the headers that carry tags on to another service, or in a Kafka message; `read_tags` reads them back.
+
+    The id is written as `x-request-id`, also where it was a trace id. A role is each side's own and stays. Flags past
+    `MAX_FLAGS` characters, or whose odd names no header can hold, are left out.
+    """
+    headers: list[Header] = []
+    baggage: list[str] = []
+    if tags.id and _is_plain(tags.id):
+        headers.append(("x-request-id", tags.id))
+    for name, member, value in (("x-synthetic", "synthetic", tags.synthetic), ("x-as-of", "as-of", tags.as_of)):
+        if value and _is_plain(value):
+            headers.append((name, value))
+        elif value:
+            baggage.append(_member(member, value))
+    flags: list[str] = []
+    room = MAX_FLAGS
+    for name, value in tags.flags.items():
+        if _is_plain(name) and _is_plain(value) and "," not in name + value and "=" not in name:
+            text, into = f"{name}={value}", flags
+        elif _TOKEN.fullmatch(name):
+            text, into = _member(FLAG_PREFIX + name, value), baggage
+        else:
+            continue
+        room -= len(text) + 2
+        if room < 0:
+            break
+        into.append(text)
+    if flags:
+        headers.append(("x-feature-flags", ", ".join(flags)))
+    if baggage:
+        headers.append(("baggage", ",".join(baggage)))
+    return headers
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text comes back from a header as it went in."""
+    return text.isascii() and text.isprintable() and text == text.strip()
+
+
+def _member(name: str, value: str) -> str:
+    return f"{name}={quote(value, safe='', errors='replace')}"
 
 
 def _first(values: Iterable[str]) -> str | None:

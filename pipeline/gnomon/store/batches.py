@@ -13,9 +13,23 @@ import pyarrow as pa
 
 from gnomon.model import EPOCH, Comparison, Difference, Reject
 
-__all__ = ["comparison_table", "difference_table", "exchange_table", "reject_table"]
+__all__ = [
+    "Columns",
+    "comparison_columns",
+    "comparison_table",
+    "difference_columns",
+    "difference_table",
+    "exchange_columns",
+    "exchange_table",
+    "reject_columns",
+    "reject_table",
+]
 
 Table: TypeAlias = Any  # pyarrow.Table, which has no types
+Columns: TypeAlias = dict[str, Any]
+"""Names to pyarrow arrays of one length."""
+
+ExchangeRow: TypeAlias = tuple[str, str, str, str, str, datetime, str]
 
 TEXT = pa.string()
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -38,50 +52,70 @@ _COMPARISON_TYPES: dict[str, Any] = {
 _OWNER = ("request_id", "target", "role", "service", "endpoint")
 
 
-def comparison_table(rows: Sequence[Comparison], run: str | None) -> Table:
-    """The columns of `comparisons` but `landed_at`, in any order: insert by name."""
+def comparison_columns(rows: Sequence[Comparison]) -> Columns:
+    """The columns of `comparisons` but `run` and `landed_at`."""
     values = _transposed(Comparison, rows)
     columns = {"started_at": _instants(values.pop("started_at")), "flags": _flags(values.pop("flags"))}
     for name, column in values.items():
         columns[name] = _array(column, _COMPARISON_TYPES.get(name, TEXT))
+    return columns
+
+
+def comparison_table(rows: Sequence[Comparison], run: str | None) -> Table:
+    """The columns of `comparisons` but `landed_at`, in any order: insert by name."""
+    columns = comparison_columns(rows)
     columns["run"] = pa.nulls(len(rows), TEXT) if run is None else pa.repeat(run, len(rows))
     return pa.table(columns)
+
+
+def difference_columns(rows: Sequence[Difference]) -> Columns:
+    """The columns of `differences` that are not their comparison's."""
+    values = _transposed(Difference, rows)
+    return {name: _array(column, pa.bool_() if name == "noise" else TEXT) for name, column in values.items()}
 
 
 def difference_table(owners: Sequence[Comparison], rows: Sequence[Difference]) -> Table:
     """The columns of `differences`; `owners[i]` is the comparison that `rows[i]` belongs to."""
     columns = {name: _column(owners, name, TEXT) for name in _OWNER}
     columns["started_at"] = _instants(owner.started_at for owner in owners)
-    for name, column in _transposed(Difference, rows).items():
-        columns[name] = _array(column, pa.bool_() if name == "noise" else TEXT)
-    return pa.table(columns)
+    return pa.table(columns | difference_columns(rows))
 
 
-def exchange_table(rows: Sequence[tuple[str, str, str, str, str, datetime, str]]) -> Table:
+def exchange_columns(rows: Sequence[ExchangeRow]) -> Columns:
     """The columns of `exchanges`, from rows in that order."""
     names = ("request_id", "role", "target", "service", "endpoint", "started_at", "record")
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    return pa.table(
-        {name: _instants(values) if name == "started_at" else _array(values, TEXT) for name, values in columns.items()}
-    )
+    return {
+        name: _instants(values) if name == "started_at" else _array(values, TEXT) for name, values in columns.items()
+    }
+
+
+def exchange_table(rows: Sequence[ExchangeRow]) -> Table:
+    """The columns of `exchanges`, from rows in that order."""
+    return pa.table(exchange_columns(rows))
+
+
+def reject_columns(rows: Sequence[Reject]) -> Columns:
+    """The columns of `rejects` but `landed_at`; the excerpt in base64."""
+    return {
+        "source": _column(rows, "place.source", TEXT),
+        "line": _column(rows, "place.line", pa.int64()),
+        "partition": _column(rows, "place.partition", pa.int32()),
+        "offset": _column(rows, "place.offset", pa.int64()),
+        "reason": _column(rows, "reason", TEXT),
+        "excerpt": pa.array([base64.b64encode(row.excerpt).decode() for row in rows], TEXT),
+    }
 
 
 def reject_table(rows: Sequence[Reject]) -> Table:
     """The columns of `rejects` but `landed_at`; the excerpt in base64."""
-    return pa.table(
-        {
-            "source": _column(rows, "place.source", TEXT),
-            "line": _column(rows, "place.line", pa.int64()),
-            "partition": _column(rows, "place.partition", pa.int32()),
-            "offset": _column(rows, "place.offset", pa.int64()),
-            "reason": _column(rows, "reason", TEXT),
-            "excerpt": pa.array([base64.b64encode(row.excerpt).decode() for row in rows], TEXT),
-        }
-    )
+    return pa.table(reject_columns(rows))
 
 
 def _transposed(kind: type[msgspec.Struct], rows: Sequence[msgspec.Struct]) -> dict[str, Sequence[Any]]:
     """Turn structs into the values of each field, by name."""
+    if not rows:
+        return dict.fromkeys(kind.__struct_fields__, ())
     return dict(zip(kind.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
 
 

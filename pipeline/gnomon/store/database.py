@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -20,9 +20,13 @@ from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
 __all__ = [
     "STORE_VERSION",
     "attach",
+    "bound_patterns",
     "check_version",
     "connect_read_only",
     "create_schema",
+    "create_views",
+    "persistently",
+    "reading_config",
     "script",
     "translated",
     "with_more_memory",
@@ -37,6 +41,7 @@ STORAGE_VERSION = "v1.5.0"
 """The file format of new files: the oldest DuckDB client that can open them."""
 
 READ_MEMORY = "512MB"
+TRIES = 5
 
 
 @cache
@@ -69,19 +74,26 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         holder = re.search(r"\(PID (\d+)\)", text)
         by = f"process {holder[1]}" if holder else "another connection"
         return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
-    if "not a valid DuckDB database" in text or "Is a directory" in text:
-        return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
-    if "version number" in text:
-        return InputError(f"{path} was written by another version of DuckDB: {said}", "upgrade duckdb to read it")
+    if isinstance(error, duckdb.IOException) or "version number" in text:
+        return _unreadable(path, error, said)
     if isinstance(error, duckdb.PermissionException):
         return UsageError(f"a query may only read the database: {said}", "leave files and settings out of it")
     if isinstance(error, duckdb.OutOfMemoryException):
         return DependencyError(f"{path}: there is not enough memory or disk: {said}", "narrow the query or free some")
-    if isinstance(error, duckdb.IOException):
-        return InputError(f"{path} cannot be read or written: {said}", "check that it is there and whole")
     if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
         return GnomonError(f"{path}: the database failed: {said}", "please report it with the command you ran")
     return UsageError(f"the SQL does not work: {said}", "see `DESCRIBE comparisons` for the columns")
+
+
+def _unreadable(path: Path, error: duckdb.Error, said: str) -> GnomonError:
+    """What it means that `path` cannot be read or written."""
+    if "version number" in said:
+        return InputError(f"{path} was written by another version of DuckDB: {said}", "upgrade duckdb to read it")
+    if "not a valid DuckDB database" in said or "Is a directory" in said:
+        return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
+    if path.is_dir() and is_gone(error):
+        return DependencyError(f"{path} was compacted while it was read", "try again")
+    return InputError(f"{path} cannot be read or written: {said}", "check that it is there and whole")
 
 
 @cache
@@ -90,6 +102,20 @@ def _spill_directory() -> str:
     path = tempfile.mkdtemp(prefix="gnomon-query-")
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
+
+
+def reading_config() -> dict[str, Any]:
+    """Settings of a connection whose SQL is a user's; `enable_external_access` is for the caller to take away."""
+    return {
+        "allow_persistent_secrets": False,
+        "allow_community_extensions": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+        "memory_limit": READ_MEMORY,
+        "temp_directory": _spill_directory(),
+        "max_temp_directory_size": "20GB",
+    }
 
 
 def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
@@ -101,17 +127,7 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     """
     if not path.exists():
         raise InputError(f"there is no database at {path}", "make one with `gnomon compare FILE... --db FILE`")
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "enable_external_access": False,
-        "allow_persistent_secrets": False,
-        "allow_community_extensions": False,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "python_enable_replacements": False,
-        "memory_limit": READ_MEMORY,
-        "temp_directory": _spill_directory(),
-        "max_temp_directory_size": "20GB",
-    }
+    config = reading_config() | {"enable_external_access": False}
     with translated(path):
         connection = duckdb.connect(str(path.resolve()), read_only=True, config=config)
     try:
@@ -128,6 +144,22 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def is_gone(error: Exception) -> bool:
+    """Whether a query failed because a file that it had listed is not there any more: the next will not list it."""
+    return isinstance(error, duckdb.IOException) and ("No such file" in str(error) or "No files found" in str(error))
+
+
+def persistently(work: Callable[[], T]) -> T:
+    """Do `work`; again when a file that it had listed was compacted away before it was read."""
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except duckdb.IOException as error:
+            if not is_gone(error):
+                raise
+    return work()
+
+
 def with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
     """Do `work`; when it needs more memory than the connection may have, do it again with what DuckDB would take.
 
@@ -135,14 +167,14 @@ def with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], T
     `work` leaves no transaction open when it fails.
     """
     try:
-        return work()
+        return persistently(work)
     except duckdb.OutOfMemoryException as error:
         try:
             connection.execute("RESET memory_limit")
         except duckdb.InvalidInputException:
             # A reader's settings are locked, whatever it asks.
             raise error from None
-        return work()
+        return persistently(work)
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
@@ -169,11 +201,22 @@ def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     try:
         connection.execute("BEGIN")
         connection.execute(script("schema.sql"))
-        connection.execute(script("views.sql"))
+        create_views(connection)
         connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
         connection.execute("COMMIT")
     finally:
         connection.execute(f'USE "{before}"')
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, patterns: int = 1_000) -> None:
+    """Make the views and macros over the tables that are there; `patterns` is `limits.patterns`."""
+    connection.execute(script("views.sql"))
+    bound_patterns(connection, patterns)
+
+
+def bound_patterns(connection: duckdb.DuckDBPyConnection, patterns: int) -> None:
+    """Let the macros of the current database tell so many patterns of an endpoint apart."""
+    connection.execute(f"CREATE OR REPLACE MACRO pattern_bound() AS {int(patterns)}")
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""SQL from a user: it reads one database and can touch nothing else."""
+"""SQL from a user: it reads one database or store and can touch nothing else."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from gnomon.errors import UsageError
-from gnomon.store.database import connect_read_only, translated
+from gnomon.store.database import persistently, translated
+from gnomon.store.opening import connect, reading
 
 __all__ = ["QueryResult", "run_query"]
 
 FETCH_ROWS = 2_048
-_READING = {"SELECT", "EXPLAIN", "MULTI"}
 
 
 class QueryResult(msgspec.Struct, frozen=True):
@@ -37,10 +36,11 @@ def run_query(path: Path, sql: str) -> QueryResult:
         InputError: There is no database of this version of Gnomon at `path`.
         DependencyError: Another process writes to it, or the query needs more memory than it may have.
     """
-    connection = connect_read_only(path)
+    connection = connect(path)
     try:
         with translated(path):
-            cursor = connection.execute(_reading(connection, sql))
+            statement = reading(connection, sql)
+            cursor, first = persistently(lambda: _started(connection, statement))
             described = cursor.description or []
     except BaseException:
         connection.close()
@@ -48,19 +48,23 @@ def run_query(path: Path, sql: str) -> QueryResult:
     return QueryResult(
         columns=[str(column[0]) for column in described],
         types=[str(column[1]) for column in described],
-        rows=_rows(cursor, path),
+        rows=_rows(cursor, first, path),
     )
 
 
-def _reading(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """The one statement of `sql`. Raises UsageError unless it reads."""
-    statements = connection.extract_statements(sql)
-    if len(statements) != 1 or statements[0].type.name not in _READING:
-        raise UsageError("a query is one statement that reads, such as SELECT", "run one of them at a time")
-    return statements[0]
+def _started(
+    connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement
+) -> tuple[duckdb.DuckDBPyConnection, list[tuple[object, ...]]]:
+    """A cursor and its first rows: files that are gone are missed before there are any."""
+    cursor = connection.execute(statement)
+    return cursor, cursor.fetchmany(FETCH_ROWS)
 
 
-def _rows(cursor: duckdb.DuckDBPyConnection, path: Path) -> Iterator[tuple[object, ...]]:
+def _rows(
+    cursor: duckdb.DuckDBPyConnection, first: list[tuple[object, ...]], path: Path
+) -> Iterator[tuple[object, ...]]:
     with translated(path), cursor:
-        while batch := cursor.fetchmany(FETCH_ROWS):
+        batch = first
+        while batch:
             yield from batch
+            batch = cursor.fetchmany(FETCH_ROWS)

@@ -1,4 +1,4 @@
-"""A database to read: summaries, reports, SQL, and what is needed to judge again."""
+"""A database or a store to read: summaries, reports, SQL, and what is needed to judge again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import duckdb
 import msgspec
 
 from gnomon.model import Comparison, Difference, Exchange
-from gnomon.store.database import connect_read_only, translated
+from gnomon.store.database import persistently, translated
+from gnomon.store.opening import connect, reading
 from gnomon.store.statistics import Selection, Statistics, Totals
 from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report
 
@@ -31,10 +32,11 @@ class JudgedRequest(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """A read-only view of one database; close it, or use it as a context manager.
+    """A read-only view of one database or store; close it, or use it as a context manager.
 
     All times are UTC. SQL on it can read this database and touch nothing else. Every method raises UsageError
-    for SQL that does not work and InputError for a damaged file.
+    for SQL that does not work and InputError for a damaged file. Of a store that is written to every question sees
+    the newest; what is compacted away under a question is asked again.
     """
 
     def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
@@ -61,7 +63,8 @@ class Store:
         Wrong SQL raises UsageError; what fails while its rows are fetched is DuckDB's own error.
         """
         with translated(self.path):
-            return self._connection.sql(query, params=parameters)
+            statement = reading(self._connection, query)
+            return persistently(lambda: self._connection.sql(statement, params=parameters))
 
     def summary(self, selection: Selection | None = None) -> Totals:
         """Outcomes, divergence rate and its interval over real traffic, or over what is selected."""
@@ -87,8 +90,9 @@ class Store:
 
     def rules(self, version: str) -> str | None:
         """The text of a rule set by its version; None when this database never saw it."""
+        sql = "SELECT rules FROM rule_versions WHERE version = ?"
         with translated(self.path):
-            rows = self._connection.execute("SELECT rules FROM rule_versions WHERE version = ?", [version]).fetchall()
+            rows = persistently(lambda: self._connection.execute(sql, [version]).fetchall())
         return str(rows[0][0]) if rows else None
 
     def judged(self, selection: Selection | None = None) -> Iterator[list[JudgedRequest]]:
@@ -108,11 +112,17 @@ class Store:
 
     def _ordered(self, sql: str, parameters: Mapping[str, object]) -> Iterator[dict[str, Any]]:
         with translated(self.path), self._connection.cursor() as cursor:
-            cursor.execute(sql, dict(parameters))
+
+            def begin() -> list[tuple[Any, ...]]:
+                # All is read and put in order before there is a first row.
+                return cursor.execute(sql, dict(parameters)).fetchmany(FETCH_ROWS)
+
+            rows = persistently(begin)
             names = [column[0] for column in cursor.description or []]
-            while rows := cursor.fetchmany(FETCH_ROWS):
+            while rows:
                 for row in rows:
                     yield dict(zip(names, row, strict=True))
+                rows = cursor.fetchmany(FETCH_ROWS)
 
     @property
     def _statistics(self) -> Statistics:
@@ -120,13 +130,13 @@ class Store:
 
 
 def open_store(path: str | Path) -> Store:
-    """Open a database to read.
+    """Open a database, or a store's directory, to read.
 
     Raises:
-        DependencyError: Another process writes to it.
-        InputError: It is missing, not a database, not Gnomon's, or of a newer version.
+        DependencyError: Another process writes to the database, or the store cannot be read now.
+        InputError: It is missing, not Gnomon's, or of a newer version.
     """
-    return Store(Path(path), connect_read_only(Path(path)))
+    return Store(Path(path), connect(Path(path)))
 
 
 def _request(row: Mapping[str, Any]) -> tuple[str, datetime]:

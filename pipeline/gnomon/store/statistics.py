@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 
 from gnomon.model import Outcome
-from gnomon.store.database import translated, with_more_memory
+from gnomon.store.database import persistently, translated, with_more_memory
 from gnomon.store.samples import samples
 from gnomon.summary import (
     EndpointStat,
@@ -131,7 +131,7 @@ class Statistics:
     def rejects(self, limit: int = MAX_REJECT_REASONS) -> list[RejectCount]:
         """Reasons for refusal, the most frequent first. Rejects have no time of their own: no selection."""
         with translated(self._path):
-            rows = self._connection.execute(_REJECTS, [limit]).fetchall()
+            rows = persistently(lambda: self._connection.execute(_REJECTS, [limit]).fetchall())
         return [RejectCount(reason=reason, count=count, first_place=place) for reason, count, place in rows]
 
     def report(self, selection: Selection, *, title: str, source: str, now: datetime, max_samples: int = 20) -> Report:

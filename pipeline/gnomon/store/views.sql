@@ -37,6 +37,9 @@ CREATE MACRO is_judged(outcome) AS outcome NOT IN ('live_missing', 'incomparable
 
 CREATE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
 
+-- How many patterns of an endpoint are told apart (limits.patterns); what makes these views says it anew.
+CREATE MACRO pattern_bound() AS 1000;
+
 -- The names in force: landed endpoint names and the templates learned for them.
 CREATE MACRO learned_names() AS TABLE
     SELECT l.service, l.endpoint, any_value(l.template) AS template
@@ -159,14 +162,14 @@ CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') A
         FROM shown AS s
         GROUP BY s.field
     ),
-    -- Patterns are bounded for each endpoint and target: the 1,000 most frequent keep their name.
+    -- Patterns are bounded for each endpoint and target: the most frequent keep their name.
     named AS MATERIALIZED (
         SELECT
             f.service, f.endpoint, f.target, f.pattern,
             CASE WHEN row_number() OVER (
                 PARTITION BY f.service, f.endpoint, f.target
                 ORDER BY sum(c.requests + c.noise_requests) DESC, f.pattern
-            ) <= 1000 THEN f.pattern ELSE '(other)' END AS shown_as
+            ) <= pattern_bound() THEN f.pattern ELSE '(other)' END AS shown_as
         FROM fields AS f
         JOIN counted AS c ON c.field = f.field
         WHERE f.role = 'shadow'

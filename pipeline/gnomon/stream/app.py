@@ -15,6 +15,9 @@ from faust.types import TP
 from gnomon.config import Settings
 from gnomon.engine import Engine
 from gnomon.errors import DependencyError
+from gnomon.kafka import client_options
+from gnomon.operations import OperationsServer
+from gnomon.stream.client import faust_credentials
 from gnomon.stream.landing import Log
 from gnomon.stream.lookback import Lookback
 from gnomon.stream.outlet import Outlet
@@ -25,7 +28,8 @@ __all__ = ["WorkerApp", "make_app"]
 
 logger = logging.getLogger(__name__)
 
-_TICK_SECONDS: Final = 0.25
+_TICK_SECONDS: Final = 0.1
+_MAINTENANCE_SECONDS: Final = 10.0
 _MAX_POLL_RECORDS: Final = 1000
 _SLICES_QUEUED: Final = 4
 
@@ -33,6 +37,7 @@ _SLICES_QUEUED: Final = 4
 class WorkerApp(faust.App):
     """A Faust application that has a worker, and lets it say where partitions are read from."""
 
+    logger = logging.getLogger("faust.app")
     worker: Worker
 
     async def start_offsets(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
@@ -59,6 +64,7 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
         Lookback(lambda: _plain_consumer(settings)),
         Outlet(lambda: _producer(settings), settings.kafka.rejects, settings.kafka.comparisons),
     )
+    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
     topic = app.topic(settings.kafka.topic, schema=SliceSchema())
 
     @app.agent(topic, name="gnomon.compare")
@@ -74,6 +80,9 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
                 raise
             event.ack()
 
+    async def serve() -> None:
+        await operations.start()
+
     async def ticks() -> None:
         while not app.should_stop:
             await app.sleep(_TICK_SECONDS)
@@ -83,20 +92,39 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
     async def revoked(_: Any, /, *args: Any, **__: Any) -> None:  # noqa: ANN401 - Faust's signals have no types
         await worker.revoke(args[0])
 
+    async def maintenance() -> None:
+        while not app.should_stop:
+            await worker.maintain()
+            await app.sleep(_MAINTENANCE_SECONDS)
+
+    async def assigned(_: Any, /, *__: Any, **___: Any) -> None:  # noqa: ANN401 - the same
+        worker.readiness.ready("kafka")  # also with no partition: others have them all
+
     async def stopped(_: Any, /, *__: Any, **___: Any) -> None:  # noqa: ANN401 - the same
         await worker.stop()
+        await operations.stop()
 
+    app.task(serve)
     app.task(ticks)
+    app.task(maintenance)
+    app.on_partitions_assigned.connect(assigned)
     app.on_partitions_revoked.connect(revoked)
     app.on_before_shutdown.connect(stopped)
     return app
 
 
 async def _tick(app: WorkerApp, settings: Settings) -> None:
+    readiness = app.worker.readiness
     try:
         await app.worker.tick(cast("Consumer", app.consumer))
     except (KafkaError, TimeoutError) as error:
-        logger.warning("the broker does not answer: %s", error or "no answer")
+        reason = f"the broker does not answer: {error or 'no answer in time'}"
+        if readiness.reasons.get("kafka") != reason:
+            logger.warning("%s", reason)
+        readiness.not_ready("kafka", reason)
+    else:
+        if app.worker.partitions:
+            readiness.ready("kafka")
     for tp, since in app.worker.lost.items():
         # The group says that it is ours, the store that it is another's: two groups write one store
         if time.monotonic() - since > 4 * settings.kafka.session_timeout.total_seconds():
@@ -110,6 +138,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
     session = settings.kafka.session_timeout.total_seconds()
     return {
         "broker": [f"{SCHEME}://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
+        "broker_credentials": faust_credentials(settings.kafka),
         "store": "memory://",
         "web_enabled": False,
         "autodiscover": False,
@@ -130,7 +159,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
 
 def _plain_consumer(settings: Settings) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap,
+        **client_options(settings.kafka),
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=1 << 20,
@@ -138,4 +167,21 @@ def _plain_consumer(settings: Settings) -> AIOKafkaConsumer:
 
 
 def _producer(settings: Settings) -> AIOKafkaProducer:
-    return AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=5)
+    return AIOKafkaProducer(**client_options(settings.kafka), linger_ms=5)
+
+
+def run_app(app: WorkerApp) -> None:
+    """Run until a signal ends it, or something that it cannot go on without.
+
+    Raises:
+        GnomonError: What ended it, where that was not a signal.
+    """
+    worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        if app.crash_reason is not None:
+            raise app.crash_reason from None
+        if end.code:
+            raise

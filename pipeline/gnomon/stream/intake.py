@@ -46,13 +46,14 @@ class IntakeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct):
-    """What an operator wants to know of a partition."""
+    """What an operator wants to know of a partition; `ahead` are records whose clocks are not to be trusted."""
 
     records: int = 0
     rejects: int = 0
     too_late: int = 0
     unneeded: int = 0
     evicted: int = 0
+    ahead: int = 0
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -61,6 +62,11 @@ class Collected(msgspec.Struct, frozen=True):
     given: list[Given]
     rejects: list[Reject]
     offsets: list[int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come of anything."""
+        return not (self.given or self.rejects or self.offsets)
 
 
 class Intake:
@@ -89,7 +95,8 @@ class Intake:
         self.joiner = Joiner(options.window_us, options.lateness_us, options.expect)
         self.joiner.advance(known.watermark_us)
         self.counts = Counts()
-        self.ready: dict[str, Given] = {}
+        self._ready: dict[str, Given] = {}
+        self._settled: dict[str, Given] = {}
         self.rejects: list[Reject] = []
         self.recalls: list[Recall] = []
         self._done: list[int] = []
@@ -111,10 +118,13 @@ class Intake:
             self._reject(exchange, record.offset)
             return
         at_us = self.watermark.observe(exchange.completed_us, record.timestamp * 1000, now_us)
+        self.counts.ahead = self.watermark.offenders
         member, request_id = Member(exchange, place), exchange.request_id
-        ready = self.ready.get(request_id)
-        if ready is not None:
-            self.ready[request_id] = ready.joined_by(member, self._options.expect)
+        if request_id in self._ready:
+            self._ready[request_id] = self._ready[request_id].joined_by(member, self._options.expect)
+            return
+        if request_id in self._settled:
+            self._settled[request_id] = self._settled[request_id].joined_by(member, self._options.expect)
             return
         given = request_id not in self.joiner and (
             request_id in self._on_the_way
@@ -122,11 +132,10 @@ class Intake:
             or self._landed(request_id, exchange.started_us)
         )
         self._handle(self.joiner.feed(member, at_us, len(record.value) + _OBJECT_BYTES, given=given))
+        self._advance()
 
-    def advance(self) -> None:
-        """Close the windows that the watermark has passed, and keep within memory."""
-        if self.watermark.us > self.joiner.watermark_us:
-            self._handle(self.joiner.advance(self.watermark.us))
+    def shed(self) -> None:
+        """Keep within memory."""
         self.counts.evicted += self.joiner.shed(self._options.memory)
 
     def idle(self, now_us: int) -> bool:
@@ -137,17 +146,24 @@ class Intake:
     def flow(self, now_us: int) -> None:
         """Let time pass in a partition that is idle, as far as its open windows go."""
         self.watermark.flow(min(self.watermark.idle(now_us), self.joiner.last_deadline()), now_us)
-        self.advance()
+        self._advance()
 
     def answer(self, recall: Recall, found: Found) -> None:
         """Take the answer to one of `recalls`."""
         self._handle(self.joiner.recalled(recall.request_id, found))
 
-    def collect(self) -> Collected:
-        """Give all that is to land, and count it as on its way."""
-        collected = Collected(list(self.ready.values()), self.rejects, self._done)
-        self._on_the_way.update(self.ready)
-        self.ready, self.rejects, self._done = {}, [], []
+    def collect(self, *, everything: bool) -> Collected:
+        """Give what is to land, and count it as on its way.
+
+        A request is given the second time it could be, or when `everything` is asked for: who comes a moment after
+        its request was complete, a control that nobody announced or a duplicate, is still joined to it.
+        """
+        chosen = self._settled | self._ready if everything else self._settled
+        self._settled = {} if everything else self._ready
+        self._ready = {}
+        collected = Collected(list(chosen.values()), self.rejects, self._done)
+        self._on_the_way.update(chosen)
+        self.rejects, self._done = [], []
         for given in collected.given:
             collected.offsets.extend(given.offsets)
         self.offsets.done(collected.offsets)
@@ -177,19 +193,30 @@ class Intake:
     @property
     def has_results(self) -> bool:
         """Whether there is something to land or to look up."""
-        return bool(self.ready or self.rejects or self.recalls)
+        return bool(self._ready or self._settled or self.rejects or self.recalls)
+
+    @property
+    def ready(self) -> int:
+        """How many requests wait to be collected."""
+        return len(self._ready) + len(self._settled)
 
     @property
     def has_work(self) -> bool:
         """The same, or only progress to write down."""
         return self.has_results or bool(self._done)
 
+    def _advance(self) -> None:
+        """Close the windows that the watermark has passed; record by record, so that slices change nothing."""
+        events = self.joiner.advance(self.watermark.us)
+        if events:
+            self._handle(events)
+
     def _handle(self, events: list[Event]) -> None:
         for event in events:
             match event:
                 case Given():
                     if event.joined.others or event.joined.missing:
-                        self.ready[event.joined.request_id] = event
+                        self._ready[event.joined.request_id] = event
                     else:  # nobody else was sent this request
                         self._done.extend(event.offsets)
                 case Recall():

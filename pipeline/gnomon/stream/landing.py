@@ -1,77 +1,36 @@
-"""What a worker lands its results in, as it sees it: an append-only log with one series per partition."""
+"""What a worker lands its results in, as it sees it: a log with one series per partition (`gnomon.store.log`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
-import msgspec
+from gnomon.config import Settings
+from gnomon.model import Comparison, JsonValue
+from gnomon.store.log import Batch, LogWriter, Maintainer, Retention, StoreInfo, land_rules, store_at
 
-from gnomon.model import ComparedRole, Comparison, Difference, Exchange, JsonValue, Outcome, Reject
-
-__all__ = ["Batch", "FencedError", "Log", "LogWriter", "Position", "Row"]
-
-
-class FencedError(Exception):
-    """Another owner has taken the series over."""
+__all__ = ["Log", "StoreLog", "Writer"]
 
 
-class Position(msgspec.Struct, frozen=True):
-    """From where a successor has to read: everything below `offset` has landed or is not needed."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """What lands at once or not at all.
-
-    `revised` has requests that have landed before: their rows take the place of all rows of the same request id.
-    `exchanges` are redacted, each with its endpoint and when its request was started. `state` is what a successor
-    must know beside the position.
-    """
-
-    comparisons: Sequence[tuple[Comparison, Sequence[Difference]]]
-    revised: Sequence[tuple[Comparison, Sequence[Difference]]] = ()
-    exchanges: Sequence[tuple[Exchange, str, datetime]] = ()
-    rejects: Sequence[Reject] = ()
-    position: Position
-    state: dict[str, JsonValue]
-
-
-class Row(msgspec.Struct, frozen=True):
-    """What a worker has to know of a comparison that has landed."""
-
-    request_id: str
-    role: ComparedRole
-    target: str
-    outcome: Outcome
-    live_offset: int | None
-    shadow_offset: int | None
-    duplicates: int
-    late: bool
-
-
-class LogWriter(Protocol):
+class Writer(Protocol):
     """The writer of one series."""
 
     @property
-    def position(self) -> Position | None:
-        """That of the last batch that landed; None in a new series."""
-
-    @property
     def state(self) -> dict[str, JsonValue]:
-        """That of the last batch that landed."""
+        """That of the last batch that landed; empty in a new series."""
 
-    def landed(self, request_id: str, started_us: int) -> bool:
+    def landed(self, request_id: str, started_us: int, /) -> bool:
         """Whether something of a request has landed within the horizon of `started_us`; quick, from memory."""
 
-    def find(self, request_ids: Iterable[str]) -> Sequence[Row]:
-        """Give the rows of these requests as they hold now."""
+    def find(self, request_ids: Iterable[str], since: datetime, /) -> Sequence[Comparison]:
+        """Give the comparisons of these requests as they hold now.
 
-    def land(self, batch: Batch) -> None:
+        Raises:
+            DependencyError: The store cannot be read.
+        """
+
+    def land(self, batch: Batch, /) -> object:
         """Land a batch; it is durable when this returns.
 
         Raises:
@@ -86,9 +45,45 @@ class LogWriter(Protocol):
 class Log(Protocol):
     """A store's log."""
 
-    def open(self, topic: str, partition: int) -> LogWriter:
+    def open(self, topic: str, partition: int, /) -> Writer:
         """Take a partition's series over from whoever had it.
 
         Raises:
             DependencyError: The store cannot be read or written.
+            InputError: It is of another version, or damaged.
         """
+
+    def land_rules(self, version: str, text: str, /) -> None:
+        """Land what a version of the rules says, once.
+
+        Raises:
+            DependencyError: The store cannot be written.
+        """
+
+    def maintain(self) -> None:
+        """Compact and expire what there is to, unless another process is at it.
+
+        Raises:
+            DependencyError: The store cannot be read or written.
+        """
+
+
+class StoreLog:
+    """The log of the store that the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.store.path
+        self._info = StoreInfo.of(settings)
+        self._retention = Retention.of(settings)
+
+    def open(self, topic: str, partition: int, /) -> LogWriter:
+        """Take a partition's series over (see `Log`)."""
+        return LogWriter(self._path, topic, partition, info=self._info)
+
+    def land_rules(self, version: str, text: str, /) -> None:
+        """Land what a version of the rules says (see `Log`)."""
+        land_rules(self._path, version, text, datetime.now(UTC), info=self._info)
+
+    def maintain(self) -> None:
+        """Compact and expire (see `Log`)."""
+        Maintainer(store_at(self._path), self._retention).run()

@@ -66,6 +66,7 @@ class Lookback:
         if consumer is None:
             return {}
         consumer.assign([tp])
+        consumer.seek(tp, wanted[0])  # at once: without a position it would ask for one, and there is none
         beginnings = await consumer.beginning_offsets([tp])
         left = [offset for offset in reversed(wanted) if offset >= beginnings[tp]]
         found: dict[int, Any] = {}

@@ -18,13 +18,15 @@ import msgspec
 from gnomon.core.join import Member, Slot
 from gnomon.core.window import Found, Recall
 from gnomon.engine import Engine
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, FencedError
 from gnomon.evidence import EvidenceBudget
-from gnomon.model import Comparison, Difference, Exchange, Place, Reject
-from gnomon.stream.intake import Collected, Intake, Record, read_record
-from gnomon.stream.landing import Batch, FencedError, LogWriter, Position, Row
+from gnomon.model import Comparison, Difference, Exchange, Place, Reject, instant
+from gnomon.operations import Readiness, WorkerMetrics
+from gnomon.store.log import Batch, Position
+from gnomon.stream.intake import Collected, Counts, Intake, Record, read_record
+from gnomon.stream.landing import Writer
 
-__all__ = ["Partition", "Shared", "Timing"]
+__all__ = ["Partition", "Shared"]
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ _RECORDS_A_SLICE: Final = 100
 _SECONDS_A_SLICE: Final = 0.02
 _REQUESTS_A_BATCH: Final = 5000
 _RECALLS_AT_ONCE: Final = 5000
-_SECONDS_A_BATCH: Final = 1.0
+_SECONDS_A_BATCH: Final = 0.6
 _SECONDS_WITHOUT_RESULTS: Final = 10.0
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -42,7 +44,7 @@ _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 class LooksBack(Protocol):
     """Reads records again by their offsets; those that are gone are missing."""
 
-    async def read(self, topic: str, partition: int, offsets: Sequence[int]) -> dict[int, Record]:
+    async def read(self, topic: str, partition: int, offsets: Sequence[int], /) -> dict[int, Record]:
         """Raises DependencyError when the broker does not answer."""
         ...
 
@@ -54,32 +56,22 @@ class Tells(Protocol):
         """Give up after a while; never raise for what the broker does."""
 
 
-class Timing(msgspec.Struct):
-    """Seconds of wall time that went where, and what came of it."""
-
-    intake: float = 0.0
-    compare: float = 0.0
-    land: float = 0.0
-    batches: int = 0
-    comparisons: int = 0
-    outcomes: dict[str, int] = {}
-
-
 class Shared(msgspec.Struct, kw_only=True):
     """What the partitions of a worker have in common.
 
-    `clock_us` tells the time in epoch microseconds; `trouble` has a sentence for each partition that waits for
-    something outside; `lost` is called when another owner has taken a partition over.
+    `horizon_us` is for how long an id is one request; `clock_us` tells the time in epoch microseconds; `lost` is called
+    when another owner has taken a partition over.
     """
 
     engine: Engine
     evidence: EvidenceBudget
     lookback: LooksBack
     outlet: Tells
+    horizon_us: int
     clock_us: Callable[[], int]
     lost: Callable[[str, int], None]
-    trouble: dict[tuple[str, int], str]
-    timing: Timing
+    readiness: Readiness
+    metrics: WorkerMetrics
 
 
 class Partition:
@@ -94,7 +86,7 @@ class Partition:
     """
 
     def __init__(
-        self, place: Place, intake: Intake, writer: LogWriter, shared: Shared, landed: Callable[[int], None]
+        self, place: Place, intake: Intake, writer: Writer, shared: Shared, landed: Callable[[int], None]
     ) -> None:
         self.topic, self.number = place.source, place.partition or 0
         self.intake = intake
@@ -103,7 +95,9 @@ class Partition:
         self._landed = landed
         self._lock = asyncio.Lock()
         self._landing: asyncio.Task[None] | None = None
+        self._name = f"{self.topic}[{self.number}]"
         self._began = perf_counter()
+        self._told = Counts()
         self.closed = False
         self.stopping = False
 
@@ -139,27 +133,34 @@ class Partition:
     async def close(self) -> None:
         """Drop what is not landed; a batch that is on its way to the disk is waited for, for a while."""
         self.closed = True
-        self._shared.trouble.pop((self.topic, self.number), None)
+        self._shared.readiness.forget(self._name)
         if self._landing is not None:
             await asyncio.wait({self._landing}, timeout=5)
         await asyncio.to_thread(self._writer.close)
 
     def _take(self, records: Sequence[Record]) -> None:
-        began = perf_counter()
         idle = not self.intake.has_work
         now_us = self._shared.clock_us()
         for record in records:
             self.intake.take(record, now_us)
-        self.intake.advance()
+        self.intake.shed()
         if idle:
-            self._began = began
-        self._shared.timing.intake += perf_counter() - began
+            self._began = perf_counter()
+        self._count()
+
+    def _count(self) -> None:
+        """Tell the metrics what has been counted since the last time."""
+        counts, metrics = self.intake.counts, self._shared.metrics
+        metrics.records.labels(self.topic).inc(counts.records - self._told.records)
+        metrics.evictions.inc(counts.evicted - self._told.evicted)
+        metrics.clock_skew_records.inc(counts.ahead - self._told.ahead)
+        self._told = msgspec.structs.replace(counts)
 
     def _due(self) -> bool:
         intake = self.intake
         if not intake.has_work:
             return False
-        full = len(intake.ready) >= _REQUESTS_A_BATCH or len(intake.recalls) >= _RECALLS_AT_ONCE
+        full = intake.ready >= _REQUESTS_A_BATCH or len(intake.recalls) >= _RECALLS_AT_ONCE
         patience = _SECONDS_A_BATCH if intake.has_results else _SECONDS_WITHOUT_RESULTS
         return full or perf_counter() - self._began >= patience
 
@@ -170,7 +171,10 @@ class Partition:
         if self.closed:
             return
         self._began = perf_counter()
-        collected = self.intake.collect()
+        everything = self.stopping or self.intake.ready >= _REQUESTS_A_BATCH
+        collected = self.intake.collect(everything=everything)
+        if collected.is_empty:
+            return
         batch = await self._compare(collected)
         if batch is not None:
             self._landing = asyncio.create_task(self._land(batch, collected))
@@ -182,32 +186,25 @@ class Partition:
 
     async def _compare(self, collected: Collected) -> Batch | None:
         """Compare in slices; None when the partition was closed meanwhile."""
-        engine, timing = self._shared.engine, self._shared.timing
-        new: list[tuple[Comparison, Sequence[Difference]]] = []
-        revised: list[tuple[Comparison, Sequence[Difference]]] = []
+        engine = self._shared.engine
+        rows: list[tuple[Comparison, Sequence[Difference]]] = []
         exchanges = []
-        began = perf_counter()
+        began, spent = perf_counter(), 0.0
         for given in collected.given:
             request = engine.compare(given.joined)
-            rows = revised if given.revises else new
-            for compared in request.compared:
-                rows.append((compared.comparison, compared.differences))
-                outcome = compared.comparison.outcome
-                timing.outcomes[outcome] = timing.outcomes.get(outcome, 0) + 1
+            rows += [(compared.comparison, compared.differences) for compared in request.compared]
             if self._shared.evidence.wants(request):
                 started_at = request.compared[0].comparison.started_at
                 exchanges += [(exchange, request.endpoint, started_at) for exchange in engine.evidence(request)]
             if perf_counter() - began > _SECONDS_A_SLICE:
-                timing.compare += perf_counter() - began
+                spent += perf_counter() - began
                 await asyncio.sleep(0)
                 if self.closed:
                     return None
                 began = perf_counter()
-        timing.compare += perf_counter() - began
-        timing.comparisons += len(new) + len(revised)
+        self._shared.metrics.batch_seconds.observe(spent + perf_counter() - began)
         return Batch(
-            comparisons=new,
-            revised=revised,
+            comparisons=rows,
             exchanges=exchanges,
             rejects=[engine.redact_reject(reject) for reject in collected.rejects],
             position=Position(self.topic, self.number, self.intake.offsets.position),
@@ -216,7 +213,7 @@ class Partition:
 
     async def _land(self, batch: Batch, collected: Collected) -> None:
         """Land a batch, however long it takes; say meanwhile what is in the way."""
-        comparisons = [comparison for comparison, _ in (*batch.comparisons, *batch.revised)]
+        comparisons = [comparison for comparison, _ in batch.comparisons]
         await self._shared.outlet.send(batch.rejects, comparisons)
         began = perf_counter()
         try:
@@ -230,27 +227,27 @@ class Partition:
             return
         if self.closed:
             return
-        self._shared.timing.land += perf_counter() - began
-        self._shared.timing.batches += 1
+        self._shared.metrics.landing_seconds.observe(perf_counter() - began)
+        self._shared.metrics.count_landed(comparisons, batch.rejects)
         self.intake.has_landed(collected)
         self._landed(batch.position.offset)
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T | None:
         """Try until it works or the partition is closed; say meanwhile what is in the way."""
         tried = 0
-        key = (self.topic, self.number)
         while not self.closed:
             try:
                 result = await attempt()
             except DependencyError as error:
-                if key not in self._shared.trouble:
-                    logger.warning("%s[%d] is held up: %s", self.topic, self.number, error)
-                self._shared.trouble[key] = str(error)
+                if not tried:
+                    logger.warning("%s is held up: %s", self._name, error)
+                self._shared.readiness.not_ready(self._name, str(error))
                 await asyncio.sleep(_PAUSES[min(tried, len(_PAUSES) - 1)])
                 tried += 1
             else:
-                if self._shared.trouble.pop(key, None):
-                    logger.warning("%s[%d] goes on", self.topic, self.number)
+                if tried:
+                    logger.warning("%s goes on", self._name)
+                    self._shared.readiness.forget(self._name)
                 return result
         return None
 
@@ -259,12 +256,7 @@ class Partition:
         recalls, self.intake.recalls = self.intake.recalls, []
         if not recalls:
             return
-        given = [recall.request_id for recall in recalls if recall.given]
-        rows: dict[str, list[Row]] = {}
-        if given:
-            await self._landed_before()
-            for row in await self._insist(lambda: asyncio.to_thread(self._writer.find, given)) or ():
-                rows.setdefault(row.request_id, []).append(row)
+        rows = await self._find([recall for recall in recalls if recall.given])
         wanted = {recall.request_id: _offsets(recall, rows.get(recall.request_id, [])) for recall in recalls}
         offsets = sorted({offset for of_one in wanted.values() for offset in of_one})
         records = await self._insist(lambda: self._shared.lookback.read(self.topic, self.number, offsets))
@@ -276,20 +268,31 @@ class Partition:
             self.intake.answer(recall, _found(members, rows.get(recall.request_id, []), len(of_one)))
             await asyncio.sleep(0)
 
+    async def _find(self, recalls: Sequence[Recall]) -> dict[str, list[Comparison]]:
+        """Find what has landed of requests, by id."""
+        rows: dict[str, list[Comparison]] = {}
+        if recalls:
+            await self._landed_before()
+            since = instant(max(min(recall.started_us for recall in recalls) - self._shared.horizon_us, 0))
+            ids = [recall.request_id for recall in recalls]
+            for row in await self._insist(lambda: asyncio.to_thread(self._writer.find, ids, since)) or ():
+                rows.setdefault(row.request_id, []).append(row)
+        return rows
+
     def _decode(self, record: Record) -> list[Member]:
         place = Place(self.topic, partition=self.number, offset=record.offset)
         exchange = read_record(record, place)
         return [Member(exchange, place)] if isinstance(exchange, Exchange) else []
 
 
-def _offsets(recall: Recall, rows: Sequence[Row]) -> list[int]:
+def _offsets(recall: Recall, rows: Sequence[Comparison]) -> list[int]:
     """Say where the records of a request are; the places of those put out of memory, or what its rows tell."""
     known = [place.offset for place in recall.places]
     known += [offset for row in rows for offset in (row.live_offset, row.shadow_offset)]
     return sorted({offset for offset in known if offset is not None})
 
 
-def _found(members: list[Member], rows: Sequence[Row], wanted: int) -> Found:
+def _found(members: list[Member], rows: Sequence[Comparison], wanted: int) -> Found:
     """Answer a recall; records that are gone in part are gone altogether: what is left says something else."""
     if len(members) < wanted:
         return Found(gone=True)

@@ -17,6 +17,7 @@ What differs from Faust's driver:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Protocol, cast, runtime_checkable
@@ -30,7 +31,6 @@ from faust.exceptions import NotReady
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 from faust.types.tuples import ConsumerMessage
-from mode import get_logger
 
 from gnomon.errors import DependencyError
 
@@ -40,7 +40,7 @@ SCHEME: Final = "gnomon-kafka"
 FITS: Final = ((0, 15, 3), (0, 16))
 """The versions of Faust that this was written for and is tested with: from the first on, below the second."""
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def check_faust(found: str | None = None) -> None:
@@ -88,6 +88,8 @@ class StartsAnywhere(Protocol):
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that talks to the broker."""
 
+    logger = logging.getLogger("faust.consumer")
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         assigned = self.assignment()
         wanted = {
@@ -107,6 +109,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 class Consumer(driver.Consumer):
     """Gives out slices, and commits up to what has landed."""
+
+    logger = logging.getLogger("faust.consumer")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

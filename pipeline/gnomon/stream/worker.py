@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -13,12 +14,13 @@ from faust.types import TP
 
 from gnomon.config import Settings
 from gnomon.engine import Engine
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, GnomonError
 from gnomon.evidence import EvidenceBudget
 from gnomon.model import JsonValue, Place
+from gnomon.operations import PartitionState, Readiness, WorkerMetrics
 from gnomon.stream.intake import Intake, IntakeOptions
-from gnomon.stream.landing import Log, LogWriter
-from gnomon.stream.partition import LooksBack, Partition, Shared, Tells, Timing
+from gnomon.stream.landing import Log, Writer
+from gnomon.stream.partition import LooksBack, Partition, Shared, Tells
 from gnomon.stream.transport import Slice
 
 __all__ = ["ConsumerPort", "Worker"]
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DRAIN_SECONDS: Final = 20.0
+_ANSWER_SECONDS: Final = 10.0
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -41,6 +44,9 @@ class ConsumerPort(Protocol):
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Read on from an offset."""
+
+    def highwater(self, tp: TP) -> int | None:
+        """Give where a partition ended when it was last fetched from."""
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
         """Ask the broker where partitions begin."""
@@ -64,19 +70,23 @@ class Worker:
         self._settings = settings
         self._log = log
         self.partitions: dict[TP, Partition] = {}
-        self.timing = Timing()
-        self.trouble: dict[tuple[str, int], str] = {}
+        self.readiness = Readiness(["kafka"])
+        self.metrics = WorkerMetrics(self.readiness, self.states)
         self.lost: dict[TP, float] = {}
         self.stopping = False
+        self._assigned = 1
+        self._rules_landed = False
+        self._ends: dict[TP, int] = {}
         self._shared = Shared(
             engine=engine,
             evidence=EvidenceBudget(settings.limits.evidence),
             lookback=lookback,
             outlet=outlet,
+            horizon_us=settings.store.horizon // _MICROSECOND,
             clock_us=_clock_us,
             lost=self._lose,
-            trouble=self.trouble,
-            timing=self.timing,
+            readiness=self.readiness,
+            metrics=self.metrics,
         )
 
     async def start_offsets(self, consumer: ConsumerPort, committed: Mapping[TP, int | None]) -> dict[TP, int]:
@@ -84,21 +94,37 @@ class Worker:
 
         A partition whose series cannot be opened yet is left out: it is opened when its first records come.
         """
-        starts: dict[TP, int] = {}
-        for tp in sorted(committed):
-            partition = self.partitions.get(tp)
-            if partition is not None and not partition.closed:
-                starts[tp] = partition.intake.offsets.following
-                continue
-            await self.revoke([tp])
-            try:
-                start = await self._open(consumer, tp, committed[tp])
-            except DependencyError as error:
-                self._note(tp, error)
-                continue
-            if start is not None:
-                starts[tp] = start
-        return starts
+        self._assigned = max(len(committed), 1)
+        starts = await asyncio.gather(*(self._start_of(consumer, tp, committed[tp]) for tp in sorted(committed)))
+        self.readiness.ready("kafka")
+        return {tp: start for tp, start in zip(sorted(committed), starts, strict=True) if start is not None}
+
+    async def _start_of(self, consumer: ConsumerPort, tp: TP, committed: int | None) -> int | None:
+        partition = self.partitions.get(tp)
+        if partition is not None and not partition.closed:
+            return partition.intake.offsets.following
+        await self.revoke([tp])
+        try:
+            return await self._open(consumer, tp, committed)
+        except DependencyError as error:
+            self._note(tp, error)
+            return None
+
+    def states(self) -> list[PartitionState]:
+        """Say where each partition stands."""
+        return [
+            PartitionState(
+                topic=tp.topic,
+                partition=tp.partition,
+                lag_records=max(self._ends.get(tp, 0) - partition.intake.offsets.following, 0),
+                watermark_age_seconds=(_clock_us() - partition.intake.joiner.watermark_us) / 1e6
+                if partition.intake.joiner.watermark_us
+                else None,
+                pending_requests=len(partition.intake.joiner),
+                pending_bytes=partition.intake.joiner.size,
+            )
+            for tp, partition in self.partitions.items()
+        ]
 
     async def take(self, consumer: ConsumerPort, tp: TP, part: Slice) -> None:
         """Take what one poll brought of one partition."""
@@ -115,25 +141,45 @@ class Worker:
                 await asyncio.sleep(_PAUSES[min(tried, len(_PAUSES) - 1)])
                 tried += 1
                 continue
-            self.trouble.pop((tp.topic, tp.partition), None)
+            self.readiness.forget(_name(tp))
             if start is not None and start != part.records[0].offset:
                 await consumer.seek(tp, start)
 
     async def tick(self, consumer: ConsumerPort) -> None:
-        """Land what is due and let time pass in idle partitions; to be called several times a second."""
+        """Land what is due and let time pass in idle partitions; to be called several times a second.
+
+        Raises:
+            KafkaError, TimeoutError: The broker does not answer.
+        """
         for tp, partition in list(self.partitions.items()):
 
             async def is_idle(tp: TP = tp, partition: Partition = partition) -> bool:
-                ends = await consumer.highwaters(tp)
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    ends = await consumer.highwaters(tp)
                 return ends.get(tp, -1) <= partition.intake.offsets.following
 
             await partition.tick(is_idle)
+            with suppress(AssertionError):  # it is no longer ours
+                self._ends[tp] = consumer.highwater(tp) or 0
+
+    async def maintain(self) -> None:
+        """Keep the store in order; to be called now and then. What fails is tried again the next time."""
+        try:
+            if not self._rules_landed and self.partitions:
+                rules = self._shared.engine.rules
+                await asyncio.to_thread(self._log.land_rules, rules.version, rules.text)
+                self._rules_landed = True
+            if self.partitions:
+                await asyncio.to_thread(self._log.maintain)
+        except GnomonError as error:
+            logger.warning("the store could not be put in order, the next time it is: %s", error)
 
     async def revoke(self, tps: Iterable[TP]) -> None:
         """Drop the state of partitions; their next owner reads it again."""
         partitions = [self.partitions.pop(tp) for tp in tps if tp in self.partitions]
         for tp in tps:
             self.lost.pop(tp, None)
+            self.readiness.forget(_name(tp))
         if partitions:
             await asyncio.gather(*(partition.close() for partition in partitions))
 
@@ -190,7 +236,7 @@ class Worker:
         )
         return {"following": beginning}
 
-    def _partition(self, consumer: ConsumerPort, tp: TP, place: Place, intake: Intake, writer: LogWriter) -> Partition:
+    def _partition(self, consumer: ConsumerPort, tp: TP, place: Place, intake: Intake, writer: Writer) -> Partition:
         return Partition(place, intake, writer, self._shared, lambda offset: consumer.landed(tp, offset))
 
     def _options(self) -> IntakeOptions:
@@ -200,13 +246,17 @@ class Worker:
             lateness_us=join.lateness // _MICROSECOND,
             skew_us=join.skew // _MICROSECOND,
             expect=join.expect,
-            memory=self._settings.limits.pending_bytes // (len(self.partitions) + 1),
+            memory=self._settings.limits.pending_bytes // self._assigned,
         )
 
     def _note(self, tp: TP, error: DependencyError) -> None:
-        if self.trouble.get((tp.topic, tp.partition)) != str(error):
-            logger.warning("%s[%d] is held up: %s", tp.topic, tp.partition, error)
-        self.trouble[tp.topic, tp.partition] = str(error)
+        if self.readiness.reasons.get(_name(tp)) != str(error):
+            logger.warning("%s is held up: %s", _name(tp), error)
+        self.readiness.not_ready(_name(tp), str(error))
+
+
+def _name(tp: TP) -> str:
+    return f"{tp.topic}[{tp.partition}]"
 
 
 def _clock_us() -> int:

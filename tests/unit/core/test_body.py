@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.body import BodyOptions, expand, read_body, wire_bytes
+from gnomon.core.encoding import bytes_body
 from gnomon.core.json import Unreadable, depth, dumps
 from gnomon.model import Body, JsonValue
 
@@ -307,3 +308,19 @@ def test_any_content_type_is_understood_somehow(content_type: str) -> None:
     """A header is as hostile as a body."""
     with suppress(Unreadable):
         read(DOCUMENT, content_type)
+
+
+@pytest.mark.parametrize(
+    ("data", "truncated", "expected"),
+    [
+        (b"", False, Body("", "text", 0)),
+        ("é".encode(), False, Body("é", "text", 2)),
+        ("aé".encode()[:2], False, Body("YcM=", "base64", 2)),
+        ("aé".encode()[:2], True, Body("a", "text", 2, truncated=True)),
+        (b"\xffa", True, Body("/2E=", "base64", 2, truncated=True)),
+        (b"a\0b", False, Body("YQBi", "base64", 3)),
+    ],
+)
+def test_bytes_are_text_where_they_can_be(data: bytes, truncated: bool, expected: Body) -> None:
+    """UTF-8 without NUL is text; a truncated text ends at a whole character."""
+    assert bytes_body(data, truncated=truncated) == expected

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from gnomon.core import cards, redact_headers, redact_json, secret_names, secrets
 from gnomon.core.blind import Blinder, canonical
 from gnomon.core.cards import is_card_number
+from gnomon.core.encoding import bytes_body
 from gnomon.core.json import dumps, loads
 from gnomon.core.redact import Redactor
 from gnomon.core.redact_body import redact_raw
@@ -719,3 +720,34 @@ def slow_target(target: str) -> str:
     """Redact a target without the sieve: a space in the fragment is no plain character."""
     redacted = Redactor(b"k").target(f"{target}# ")
     return redacted.removesuffix("# ")
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6))
+def test_a_body_that_comes_in_pieces_has_the_hash_of_the_whole(pieces: list[bytes]) -> None:
+    """Whoever cut a body, its hash tells it equal to one that was kept."""
+    for redactor, algorithm in ((REDACTOR, "hmac-sha256"), (Redactor(KEY, enabled=False), "sha256")):
+        hasher = redactor.body_hasher()
+        for piece in pieces:
+            hasher.update(piece)
+        assert str(hasher).startswith(f"{algorithm}:")
+        if redactor.enabled:
+            assert str(hasher) == redactor.hash_body(bytes_body(b"".join(pieces)))
+
+
+def test_a_body_that_would_expand_too_far_is_withheld() -> None:
+    """Whoever must not spend long on one body says how far it may expand."""
+    data = gzip.compress(b"a" * 5000)
+    exchange = Exchange(
+        request_id="r",
+        role="live",
+        started_us=0,
+        request=Request("GET", "/"),
+        response=Response(200, [("content-encoding", "gzip"), ("content-type", "text/plain")], bytes_body(data)),
+    )
+    for limit, kept in ((5000, True), (4999, False)):
+        response = Redactor(KEY, max_expanded=limit).exchange(exchange, rules("")).response
+        assert response is not None
+        assert response.body is not None
+        assert (response.body.data != "") is kept
+        assert response.body.truncated is not kept
+        assert response.body.size == len(data)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.core.tags import Tags, parse_baggage, parse_flags, read_tags, trace_id
+from gnomon.core.tags import MAX_FLAGS, Tags, parse_baggage, parse_flags, read_tags, trace_id, write_tags
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -29,6 +29,7 @@ PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
             [("x-as-of", "tomorrow"), ("baggage", "as_of=2027-07-12T00%3A00%3A00.5%2B02:00")],
             Tags(as_of="2027-07-12T00:00:00.5+02:00"),
         ),
+        ([("baggage", "as-of=2027-07-12T00:00:00Z")], Tags(as_of="2027-07-12T00:00:00Z")),
         ([("x-as-of", "2027-02-30T00:00:00Z")], Tags()),
         ([("x-gnomon-role", "Shadow")], Tags(role="shadow")),
         ([("x-gnomon-role", "admin")], Tags()),
@@ -91,3 +92,36 @@ def test_flags_without_a_value_are_true_and_the_first_wins() -> None:
 def test_any_header_text_can_be_read(headers: list[tuple[str, str]]) -> None:
     """No header value raises."""
     assert isinstance(read_tags(headers), Tags)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (Tags(), []),
+        (Tags(trace=TRACE, role="shadow"), [("x-request-id", TRACE)]),
+        (Tags(request_id="a\r\nb"), []),
+        (Tags(synthetic="probe"), [("x-synthetic", "probe")]),
+        (Tags(synthetic="a\r\nx-evil: 1"), [("baggage", "synthetic=a%0D%0Ax-evil%3A%201")]),
+        (Tags(as_of="2027-07-12T00:00:00+02:00"), [("x-as-of", "2027-07-12T00:00:00+02:00")]),
+        (Tags(flags={"new": "on", "b": "1,2"}), [("x-feature-flags", "new=on"), ("baggage", "flag.b=1%2C2")]),
+        (Tags(flags={"odd name,": "1", "x": ""}), [("x-feature-flags", "x=")]),
+        (Tags(flags={"a": "1" * MAX_FLAGS, "b": "2"}), []),
+    ],
+)
+def test_write_tags(tags: Tags, expected: list[tuple[str, str]]) -> None:
+    """Each tag is written where it is read first; what a header cannot hold goes as baggage, or not at all."""
+    assert write_tags(tags) == expected
+
+
+VALUES = st.text(max_size=20).map(str.strip)
+
+
+@given(
+    st.none() | VALUES.filter(bool),
+    st.dictionaries(st.text("abc.-_", min_size=1, max_size=5), VALUES, max_size=5),
+    st.none() | st.datetimes().map(lambda at: at.isoformat() + "Z"),
+)
+def test_what_is_written_is_read_back(synthetic: str | None, flags: dict[str, str], as_of: str | None) -> None:
+    """Tags survive any number of services between."""
+    tags = Tags(request_id="r-1", synthetic=synthetic, flags=flags, as_of=as_of)
+    assert read_tags(write_tags(tags)) == tags

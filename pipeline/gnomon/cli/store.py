@@ -1,0 +1,109 @@
+"""`gnomon export`, `gnomon catalog` and `gnomon compact`: what is done with a whole store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from gnomon.cli.options import FILE, config_option, load, period_options
+
+if TYPE_CHECKING:
+    from gnomon.config import Settings
+    from gnomon.store.log import Layout
+
+__all__ = ["catalog", "compact", "export"]
+
+
+class _Exported(msgspec.Struct, frozen=True):
+    db: Path
+    store: Path | None
+    since: datetime | None
+    until: datetime | None
+    service: str | None
+    target: str | None
+    config: Path | None
+
+
+def _layout(option: Path | None, settings: Settings) -> Layout:
+    from gnomon.store.log import store_at
+
+    return store_at(option or settings.store.path)
+
+
+_store_option = click.option("--store", metavar="DIR", type=FILE, help="Store to work on. [default: GNOMON_STORE]")
+
+
+@click.command()
+@click.option("--db", metavar="FILE", type=FILE, required=True, help="Database file to write; it must not be there.")
+@_store_option
+@period_options
+@config_option
+@click.pass_context
+def export(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - see _Exported
+    """Write a store, or part of it, as one portable database file.
+
+    \b
+    Examples:
+      $ gnomon export --db yesterday.duckdb --since 2027-07-11 --until 2027-07-12
+      $ gnomon export --db cart.duckdb --service cart --since 24h
+    """
+    from gnomon.store import Selection
+    from gnomon.store.log.export import export_store
+
+    given = _Exported(**options)
+    layout = _layout(given.store, load(context, given.config).settings)
+    selection = Selection(
+        since=given.since, until=given.until, service=given.service, target=given.target, synthetic="include"
+    )
+    rows = export_store(layout, given.db, selection)
+    click.echo(f"{rows['comparisons']} comparisons with {rows['differences']} differences written to {given.db}")
+
+
+@click.command()
+@click.option(
+    "--at", "place", metavar="DIR", type=FILE, help="Where readers find the store. [default: where it is here]"
+)
+@_store_option
+@config_option
+@click.pass_context
+def catalog(context: click.Context, place: Path | None, store: Path | None, config: Path | None) -> None:
+    """Write a store's catalog.duckdb anew: the views that any DuckDB client opens.
+
+    Its views name files by their full paths. Where readers mount the store elsewhere, say where.
+
+    \b
+    Examples:
+      $ gnomon catalog
+      $ gnomon catalog --at /mnt/analytics/gnomon.store
+    """
+    from gnomon.store.log import write_catalog
+
+    layout = _layout(store, load(context, config).settings)
+    written = write_catalog(layout, layout.info(), None if place is None else place.absolute())
+    click.echo(f"{written} written for readers that find the store at {place or layout.root}")
+
+
+@click.command()
+@_store_option
+@config_option
+@click.pass_context
+def compact(context: click.Context, store: Path | None, config: Path | None) -> None:
+    """Compact a store now, and remove what is past its retention; workers may go on meanwhile.
+
+    \b
+    Examples:
+      $ gnomon compact
+    """
+    from gnomon.store.log import Maintainer, Retention
+
+    settings = load(context, config).settings
+    done = Maintainer(_layout(store, settings), Retention.of(settings)).run(everything=True, wait=True)
+    if done is not None:
+        click.echo(
+            f"{done.batches} batches compacted, {done.merged} groups merged, {done.expired} expired, "
+            f"{done.files_removed} files removed"
+        )

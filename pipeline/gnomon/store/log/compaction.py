@@ -1,0 +1,164 @@
+"""Groups of compacted files: made from batches, from other groups, or from rows that were judged again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Self
+
+import duckdb
+import msgspec
+
+from gnomon.store.database import translated
+from gnomon.store.log.layout import Layout, link_new, refused, sync_directory
+from gnomon.store.log.manifest import Group, Manifest
+from gnomon.store.log.shapes import sealed_schema
+from gnomon.store.log.views import files_sql
+
+__all__ = ["WORKER_TABLES", "Compactor", "Span", "family"]
+
+MEMORY: Final = "512MB"
+MISSING: Final = "r.outcome IN ('shadow_missing', 'live_missing')"
+
+_FROM_WORKER: Final = {
+    "comparisons": f"r.kind = 'comparison' AND NOT {MISSING}",
+    "missing": f"r.kind = 'comparison' AND {MISSING}",
+    "late": "r.kind = 'comparison' AND r.late",
+    "differences": "r.kind = 'comparison'",
+    "exchanges": "r.kind = 'exchange'",
+    "rejects": "r.kind = 'reject'",
+}
+WORKER_TABLES: Final = tuple(_FROM_WORKER)
+
+_LANDED: Final = {"worker": "landed_at", "alerts": "at", "routed": "minute", "rule_versions": "first_used"}
+_OTHERS_LANDED: Final = "finished_at"
+_ORDER: Final = {"rejects": "landed_at", "learned_endpoints": "endpoint", "runs": "finished_at"} | _LANDED
+
+
+class Span(msgspec.Struct, frozen=True):
+    """When rows landed, from first to last, and the latest `started_at` among them, if they have one."""
+
+    first: datetime
+    last: datetime
+    latest: datetime | None = None
+
+
+def family(group: Group) -> str:
+    """What a group may be merged with: `worker`, or the table that it holds."""
+    return "worker" if any(table in WORKER_TABLES for table in group.tables) else next(iter(group.tables))
+
+
+class Compactor:
+    """Writes groups; nothing that it writes counts before a manifest names it. A context manager.
+
+    Every method raises DependencyError when the store cannot be read or written.
+
+    Args:
+        layout: The store.
+        manifest: The one that holds: new groups get higher numbers than any in it.
+        now: The time.
+    """
+
+    def __init__(self, layout: Layout, manifest: Manifest, now: datetime) -> None:
+        self._layout = layout
+        known = [group.gid for group in manifest.groups] + [retired.gid for retired in manifest.retired]
+        self._next = max([int(now.timestamp() * 1_000_000), *(gid + 1 for gid in known)])
+        with translated(layout.root):
+            self.connection = duckdb.connect(
+                config={
+                    "memory_limit": MEMORY,
+                    "threads": 2,
+                    "temp_directory": str(layout.tmp / "spill"),
+                    "preserve_insertion_order": False,
+                }
+            )
+            self.connection.execute("SET TimeZone = 'UTC'")
+
+    def __enter__(self) -> Self:
+        """The compactor itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the connection."""
+        self.connection.close()
+
+    def seal(self, kind: str, files: Sequence[Path]) -> Group | None:
+        """Make a group of batches; None when they are empty."""
+        rows = f"{files_sql(files)} AS r"
+        landed = _LANDED.get(kind, _OTHERS_LANDED)
+        latest = "max(r.started_at)" if kind == "worker" else "NULL"
+        with translated(self._layout.root):
+            sql = f'SELECT min(r."{landed}"), max(r."{landed}"), {latest} FROM {rows}'  # noqa: S608 - our own names
+            [span] = self.connection.execute(sql).fetchall()
+        if span[0] is None:
+            return None
+        if kind != "worker":
+            return self.write({kind: f"SELECT * FROM {rows}"}, Span(*span))  # noqa: S608 - the same
+        parts = {table: f"SELECT r.* FROM {rows} WHERE {where}" for table, where in _FROM_WORKER.items()}  # noqa: S608
+        parts["differences"] = _UNNESTED.format(rows=rows)
+        return self.write(parts, Span(*span))
+
+    def merge(self, groups: Sequence[Group]) -> Group | None:
+        """Make one group of several of a family."""
+        parts = {}
+        for table in dict.fromkeys(table for group in groups for table in group.tables):
+            parts[table] = f"FROM {self.source(groups, table)}"
+        latest = max((group.latest for group in groups if group.latest is not None), default=None)
+        span = Span(min(group.first for group in groups), max(group.last for group in groups), latest)
+        return self.write(parts, span)
+
+    def write(self, parts: dict[str, str], span: Span) -> Group | None:
+        """Make a group of a statement for each table, which gives its columns (see `sealed_schema`) but `gid`."""
+        gid, self._next = self._next, self._next + 1
+        tables, total = {}, 0
+        with refused(self._layout.root):
+            for table, sql in parts.items():
+                rows, size = self._copy(table, gid, sql)
+                if rows:
+                    tables[table] = size
+                    total += rows
+        if not tables:
+            return None
+        return Group(gid=gid, tables=tables, rows=total, first=span.first, last=span.last, latest=span.latest)
+
+    def source(self, groups: Iterable[Group], table: str) -> str:
+        """SQL of the rows of a table in groups, of which one at least has the table."""
+        return files_sql([self._file(table, group.gid) for group in groups if table in group.tables])
+
+    def _copy(self, table: str, gid: int, sql: str) -> tuple[int, int]:
+        """Write one file of a group and give it its name; its rows and bytes. Without rows there is none."""
+        names = ", ".join(f'p."{name}"' for name in sealed_schema(table).names if name != "gid")
+        order = _ORDER.get(table, "started_at")
+        temporary = self._layout.temporary(f"{table}.{gid}")
+        quoted = str(temporary).replace("'", "''")
+        statement = (
+            f'COPY (SELECT {names}, {gid}::BIGINT AS gid FROM ({sql}) AS p ORDER BY p."{order}") '  # noqa: S608 - ours
+            f"TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+        try:
+            with translated(self._layout.root):
+                [(rows,)] = self.connection.execute(statement).fetchall()
+            if not rows:
+                return 0, 0
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+                size = os.fstat(written.fileno()).st_size
+            link_new(temporary, self._file(table, gid))
+            sync_directory(self._layout.sealed(table))
+        finally:
+            temporary.unlink(missing_ok=True)
+        return int(rows), size
+
+    def _file(self, table: str, gid: int) -> Path:
+        return self._layout.sealed(table) / f"{gid}.parquet"
+
+
+_UNNESTED: Final = """
+SELECT n.* EXCLUDE (d), unnest(n.d) FROM (
+    SELECT
+        r.request_id, r.target, r.role, r.service, r.endpoint, r.started_at, unnest(r.differing) AS d
+    FROM {rows} WHERE r.kind = 'comparison'
+) AS n
+"""

@@ -1,0 +1,201 @@
+"""The directory of a store: what stands where, how it is made, and what an operating system's refusal means.
+
+    store.json            what this is: its format, an id, and what readers must know (horizon, pattern bound)
+    catalog.duckdb        views for analysts, made anew from the rest at any time
+    hot/KIND/             one Parquet file per batch, `SERIES.SEQ.parquet`; a kind is `worker` or a table's name
+    checkpoints/KIND/     per series the footer of the last batch that was compacted
+    sealed/TABLE/         compacted rows, one file per group
+    manifests/            which groups and which batches count; the highest number holds
+    tmp/                  files before they get their name
+
+Every directory that views read holds `0.parquet`, without rows, so that a glob always binds.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from gnomon.config import Settings
+from gnomon.errors import DependencyError, InputError
+
+__all__ = ["KINDS", "SEALED", "SENTINEL", "Layout", "StoreInfo", "is_store", "link_new", "store_at", "sync_directory"]
+
+FORMAT: Final = 1
+SENTINEL: Final = "0.parquet"
+KINDS: Final = ("worker", "alerts", "routed", "rule_versions", "runs")
+"""What series write: `worker` writes four tables at once, every other kind the table of its name."""
+
+SEALED: Final = (
+    "comparisons",
+    "missing",
+    "late",
+    "differences",
+    "exchanges",
+    "rejects",
+    "alerts",
+    "routed",
+    "rule_versions",
+    "runs",
+    "learned_endpoints",
+)
+"""What is compacted. `missing` holds comparisons whose other side never came, `late` the keys of those it came for."""
+
+
+class StoreInfo(msgspec.Struct, frozen=True):
+    """The content of `store.json`: `horizon_us` is `store.horizon`, `patterns` is `limits.patterns`."""
+
+    format: int = FORMAT
+    id: str = ""
+    horizon_us: int = 86_400_000_000
+    patterns: int = 1_000
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say."""
+        return cls(horizon_us=settings.store.horizon // timedelta(microseconds=1), patterns=settings.limits.patterns)
+
+
+class Layout:
+    """The places in one store; all paths are absolute.
+
+    Args:
+        root: The store's directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.info_file = self.root / "store.json"
+        self.catalog = self.root / "catalog.duckdb"
+        self.manifests = self.root / "manifests"
+        self.tmp = self.root / "tmp"
+        self.lock = self.root / "maintainer.lock"
+
+    def hot(self, kind: str) -> Path:
+        """Where batches of a kind land."""
+        return self.root / "hot" / kind
+
+    def checkpoint(self, kind: str, series: str) -> Path:
+        """Where the footer of a series' last compacted batch is."""
+        return self.root / "checkpoints" / kind / f"{series}.json"
+
+    def sealed(self, table: str) -> Path:
+        """Where compacted rows of a table are."""
+        return self.root / "sealed" / table
+
+    def info(self) -> StoreInfo:
+        """Read `store.json`.
+
+        Raises:
+            InputError: There is no store here, or one of another version.
+            DependencyError: The directory cannot be read.
+        """
+        try:
+            text = self.info_file.read_bytes()
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.root} is not a store of Gnomon's: it has no store.json",
+                "give the directory that `gnomon worker` writes to, or a .duckdb file",
+            ) from None
+        except OSError as error:
+            raise refusal(self.root, error) from error
+        try:
+            info = msgspec.json.decode(text, type=StoreInfo)
+        except msgspec.DecodeError as error:
+            raise InputError(f"{self.info_file} is damaged: {error}", "bring it back from a backup") from error
+        if info.format != FORMAT:
+            raise InputError(
+                f"{self.root} has format {info.format} of the store and this program knows format {FORMAT}",
+                "upgrade gnomon, or use another store",
+            )
+        return info
+
+    def directories(self) -> Iterator[Path]:
+        """All directories of a store."""
+        yield from (self.root, self.manifests, self.tmp)
+        for kind in KINDS:
+            yield from (self.hot(kind), self.checkpoint(kind, "x").parent)
+        for table in SEALED:
+            yield self.sealed(table)
+
+    def write(self, target: Path, data: bytes) -> None:
+        """Write a small file whole, in place of an older one. Raises OSError."""
+        temporary = self.temporary(target.name)
+        try:
+            durable(temporary, data)
+            temporary.replace(target)
+            sync_directory(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def temporary(self, name: str) -> Path:
+        """Name a file that is not there yet."""
+        return self.tmp / f"{name}.{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def is_store(path: Path) -> bool:
+    """Whether `path` is to be read as a store: a directory, or the catalog inside one."""
+    return path.is_dir() or (path.name == "catalog.duckdb" and (path.parent / "store.json").exists())
+
+
+def store_at(path: Path) -> Layout:
+    """The store that `path` means, see `is_store`."""
+    return Layout(path if path.is_dir() else path.parent)
+
+
+@contextmanager
+def refused(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into DependencyError: they pass when their cause does."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(place, error) from error
+
+
+def refusal(place: Path, error: OSError) -> DependencyError:
+    """What to say when the operating system refuses to read or write at `place`."""
+    return DependencyError(
+        f"the store at {place} cannot be used: {error.strerror or error}",
+        "see that it is mounted, writable and has space; work goes on when it is",
+    )
+
+
+def durable(file: Path, data: bytes | memoryview) -> None:
+    """Write a new file and wait until the disk has it. Raises OSError."""
+    with file.open("xb", buffering=0) as stream:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[stream.write(rest) :]
+        os.fsync(stream.fileno())
+
+
+def link_new(temporary: Path, target: Path) -> bool:
+    """Give a durable file its name, unless that name is taken; whether it has it now.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        # Network file systems may repeat a request whose answer was lost: then it is ours that is there.
+        with suppress(OSError):
+            return target.samefile(temporary)
+        return False
+    return True
+
+
+def sync_directory(directory: Path) -> None:
+    """Make new names in a directory survive a power cut. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,50 @@
+"""Connections that read a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+from gnomon.store.database import reading_config, translated
+from gnomon.store.log.layout import Layout
+from gnomon.store.log.views import create_log_views
+
+__all__ = ["connect_log", "connect_log_for_users"]
+
+
+def connect_log(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database with a store's views, in UTC.
+
+    Raises:
+        InputError: There is no store, or one of another version.
+        DependencyError: It cannot be read.
+    """
+    info = layout.info()
+    with translated(layout.root):
+        connection = duckdb.connect(config=config)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            create_log_views(connection, layout.root, info)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_log_for_users(layout: Layout) -> duckdb.DuckDBPyConnection:
+    """The same for SQL of a user's: it can read files of this store and nothing else.
+
+    A statement that writes could write within the store: let only such run as read.
+    """
+    connection = connect_log(layout, reading_config())
+    try:
+        with translated(layout.root):
+            quoted = str(layout.root).replace("'", "''")
+            connection.execute(f"SET allowed_directories = ['{quoted}']")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,109 @@
+"""Rows that were judged again take the place of those in a store: groups are written anew, and count all at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from gnomon.store.database import translated
+from gnomon.store.log.compaction import WORKER_TABLES, Compactor, Span, family
+from gnomon.store.log.layout import Layout
+from gnomon.store.log.lease import lease
+from gnomon.store.log.maintainer import Maintainer
+from gnomon.store.log.manifest import Group, load_manifest
+from gnomon.store.log.shapes import sealed_schema, table_schema
+from gnomon.store.log.tables import TableWriter, land_rules
+
+__all__ = ["rewrite_store"]
+
+_COMPARED: Final = ("comparisons", "missing")
+_SAME: Final = "n.request_id = o.request_id AND n.target = o.target AND n.role = o.role AND n.started_at = o.started_at"
+
+
+def rewrite_store(layout: Layout, judged: Path, maintainer: Maintainer, now: datetime) -> None:
+    """Replace comparisons, with their differences, by those of a portable database; its rules and runs land too.
+
+    Rows that the database has and the store has not are left out. Readers see the store as before, or with all of it.
+
+    Args:
+        layout: The store.
+        judged: The database, closed.
+        maintainer: Of this store.
+        now: What `landed_at` of the replaced rows says.
+
+    Raises:
+        DependencyError: The store cannot be read or written.
+    """
+    with lease(layout, wait=True):
+        # What was read is in groups from here on.
+        maintainer.run_leased(everything=True)
+        manifest = load_manifest(layout)
+        with Compactor(layout, manifest, now) as compactor:
+            quoted = str(judged).replace("'", "''")
+            with translated(judged):
+                compactor.connection.execute(f"ATTACH '{quoted}' AS judged (READ_ONLY)")
+            _land_small(layout, compactor, now)
+            old = [
+                group for group in manifest.groups if family(group) == "worker" and _touched(layout, compactor, group)
+            ]
+            new = [_rewritten(compactor, group, now) for group in old]
+        maintainer.replace(manifest, now, old, [group for group in new if group is not None])
+
+
+def _land_small(layout: Layout, compactor: Compactor, now: datetime) -> None:
+    """Land the rules, so that their text is there before a row names them, and the run."""
+    with translated(layout.root):
+        rules = compactor.connection.execute("SELECT version, rules FROM judged.rule_versions").fetchall()
+        cursor = compactor.connection.execute("FROM judged.runs")
+        names = [column[0] for column in cursor.description or []]
+        runs = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    for version, text in rules:
+        land_rules(layout.root, version, text, now)
+    TableWriter(layout.root, "runs", "rejudge").land(runs)
+
+
+def _touched(layout: Layout, compactor: Compactor, group: Group) -> bool:
+    """Whether any row of a group was judged again."""
+    with translated(layout.root):
+        for table in _COMPARED:
+            if table in group.tables:
+                rows = f"{compactor.source([group], table)} AS o"
+                sql = f"SELECT 1 FROM {rows} SEMI JOIN judged.comparisons AS n ON {_SAME} LIMIT 1"  # noqa: S608 - ours
+                if compactor.connection.execute(sql).fetchall():
+                    return True
+    return False
+
+
+def _rewritten(compactor: Compactor, group: Group, now: datetime) -> Group | None:
+    """The same group with the rows that were judged again."""
+    sources = {table: compactor.source([group], table) for table in WORKER_TABLES if table in group.tables}
+    parts = {table: f"FROM {source}" for table, source in sources.items()}
+    for table in _COMPARED:
+        if table in sources:
+            parts[table] = _replaced(table, sources[table], now)
+    keys = " UNION ALL ".join(
+        f"SELECT o.request_id, o.target, o.role, o.started_at FROM {sources[table]} AS o"  # noqa: S608 - ours
+        for table in _COMPARED
+        if table in sources
+    )
+    names = ", ".join(f'n."{field.name}"' for field in table_schema("differences"))
+    parts["differences"] = f"SELECT {names} FROM judged.differences AS n SEMI JOIN ({keys}) AS o ON {_SAME}"  # noqa: S608 - ours
+    if "differences" in sources:
+        kept = names.replace("n.", "o.")
+        parts["differences"] += (
+            f" UNION ALL SELECT {kept} FROM {sources['differences']} AS o ANTI JOIN judged.comparisons AS n ON {_SAME}"
+        )
+    return compactor.write(parts, Span(group.first, group.last, group.latest))
+
+
+def _replaced(table: str, source: str, now: datetime) -> str:
+    """Comparisons of a file, those judged again in place of the old; the run and the series stay."""
+    own = {"run": "o.run", "series": "o.series", "landed_at": f"TIMESTAMPTZ '{now.isoformat()}'"}
+    columns = [name for name in sealed_schema(table).names if name != "gid"]
+    new = ", ".join(f'{own.get(name, f"""n."{name}" """.strip())} AS "{name}"' for name in columns)
+    old = ", ".join(f'o."{name}"' for name in columns)
+    return (
+        f"SELECT {new} FROM {source} AS o JOIN judged.comparisons AS n ON {_SAME} "
+        f"UNION ALL SELECT {old} FROM {source} AS o ANTI JOIN judged.comparisons AS n ON {_SAME}"
+    )

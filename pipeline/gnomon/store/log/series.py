@@ -1,0 +1,244 @@
+"""A series: the numbered batches of one writer, of which there is one at a time.
+
+Batch N is a file that is written aside, made durable, and then linked to the name N unless that name is taken: one
+step that is commit and fence at once. Whoever opens a series lands an empty batch first: from then on the name that an
+earlier owner would take next is taken, and that owner learns so when it tries.
+
+A name becomes free again when its batch has been compacted and its grace is over. An owner that slept that long could
+take it once more; so each looks, after linking, whether a checkpoint says that this number was compacted from another
+owner's hands. The checkpoint is written before any name is freed, and views leave out what it covers: the sleeper is
+fenced, and nobody ever sees its rows.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gnomon.errors import DependencyError, FencedError, InputError
+from gnomon.model import JsonValue
+from gnomon.store.log.layout import Layout, durable, link_new, refused, sync_directory
+from gnomon.store.log.manifest import Footer, Position
+from gnomon.store.log.shapes import hot_schema
+
+__all__ = ["Clock", "Series", "file_footer", "newest_footer", "seq_of", "series_files"]
+
+Clock = Callable[[], datetime]
+FOOTER: Final = b"gnomon"
+_DICTIONARIES: Final = [
+    "kind", "target", "role", "service", "endpoint", "method", "live_target", "live_error", "shadow_error", "outcome",
+    "severity", "synthetic", "rules", "run", "topic", "source", "series",
+]  # fmt: skip
+_STATISTICS: Final = ["kind", "started_at", "late", "seq", "series"]
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class Series:
+    """The series `name` of a kind, taken over from whoever had it.
+
+    Args:
+        layout: The store.
+        kind: One of `KINDS`.
+        name: Of the series: letters, digits, dots, dashes and underscores, as Kafka topics.
+        clock: What `landed_at` is read from.
+
+    Raises:
+        DependencyError: The store cannot be read or written.
+        InputError: The store is gone, of another version, or its last batch is damaged.
+    """
+
+    def __init__(self, layout: Layout, kind: str, name: str, clock: Clock = utc_now) -> None:
+        self.layout = layout
+        self.kind = kind
+        self.name = name
+        self.owner = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(6)}"
+        self._clock = clock
+        self._store_id = layout.info().id
+        self._suspect = False
+        self._unsynced = False
+        self._fenced = False
+        while True:
+            last = newest_footer(layout, kind, name)
+            self.footer = last or Footer(series=f"{kind}/{name}", seq=0, owner="", landed_at=clock())
+            try:
+                self.commit([], self.footer.position, self.footer.state)
+            except FencedError:
+                # The earlier owner was quicker with this number; the next one is ours, or the one after.
+                self._fenced = False
+                continue
+            break
+
+    def commit(
+        self, parts: list[tuple[int, dict[str, Any]]], position: Position | None, state: dict[str, JsonValue]
+    ) -> int:
+        """Land a batch; durable when this returns. Give the size of its file in bytes.
+
+        Args:
+            parts: Row groups: how many rows, and their columns; those that are left out are null.
+            position: What the footer says.
+            state: The same.
+
+        Raises:
+            FencedError: Another process owns the series now. Nothing landed, and nothing will.
+            DependencyError: No space, read-only or gone. Try again: nothing landed, or all of it did and
+                `footer` says so.
+        """
+        if self._fenced:
+            raise self._fence()
+        with refused(self.layout.root):
+            self._check_place()
+            if self._unsynced:
+                self._sync()
+            footer = msgspec.structs.replace(
+                self.footer,
+                seq=self.footer.seq + 1,
+                owner=self.owner,
+                landed_at=self._clock(),
+                position=position,
+                state=state,
+            )
+            data = self._encode(parts, footer)
+            self._suspect = True
+            temporary = self.layout.temporary(f"{self.name}.{footer.seq}")
+            try:
+                durable(temporary, data)
+                if not link_new(temporary, self._file(footer.seq)) or self._was_taken(footer.seq):
+                    raise self._fence()
+            finally:
+                temporary.unlink(missing_ok=True)
+            self.footer = footer
+            self._unsynced = True
+            self._sync()
+            self._suspect = False
+        return int(data.size)
+
+    def _sync(self) -> None:
+        sync_directory(self.layout.hot(self.kind))
+        self._unsynced = False
+
+    def _file(self, seq: int) -> Path:
+        return self.layout.hot(self.kind) / f"{self.name}.{seq:012}.parquet"
+
+    def _fence(self) -> FencedError:
+        self._fenced = True
+        return FencedError(
+            f"another process has taken over {self.kind}/{self.name} of the store {self.layout.root}",
+            "stop writing it here; the other goes on",
+        )
+
+    def _check_place(self) -> None:
+        """After trouble, see that what is there is the same store: an empty mount point is none."""
+        if not self._suspect:
+            return
+        try:
+            same = self.layout.info().id == self._store_id
+        except InputError as error:
+            raise DependencyError(f"the store at {self.layout.root} is gone", "bring it back") from error
+        if not same:
+            raise DependencyError(f"another store is at {self.layout.root}", "bring back the one that was there")
+
+    def _was_taken(self, seq: int) -> bool:
+        """Whether the batch of this number was another owner's, compacted and gone."""
+        checkpoint = read_checkpoint(self.layout, self.kind, self.name)
+        return checkpoint is not None and checkpoint.seq >= seq and checkpoint.owner != self.owner
+
+    def _encode(self, parts: list[tuple[int, dict[str, Any]]], footer: Footer) -> Any:  # noqa: ANN401 - an Arrow buffer
+        plain = hot_schema(self.kind)
+        schema = plain.with_metadata({FOOTER: msgspec.json.encode(footer)})
+        sink = pa.BufferOutputStream()
+        names = set(plain.names)
+        with pq.ParquetWriter(
+            sink,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[name for name in _DICTIONARIES if name in names],
+            write_statistics=[name for name in _STATISTICS if name in names],
+        ) as writer:
+            for rows, columns in parts:
+                columns |= {
+                    "series": pa.repeat(footer.series, rows),
+                    "seq": pa.repeat(pa.scalar(footer.seq, pa.int64()), rows),
+                }
+                if "landed_at" in names:
+                    columns["landed_at"] = pa.repeat(pa.scalar(footer.landed_at, plain.field("landed_at").type), rows)
+                arrays = [
+                    columns[field.name].cast(field.type) if field.name in columns else pa.nulls(rows, field.type)
+                    for field in plain
+                ]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        return sink.getvalue()
+
+
+def seq_of(file: Path) -> tuple[str, int]:
+    """The series and the number that a batch's file is named for."""
+    name, _, seq = file.name.removesuffix(".parquet").rpartition(".")
+    return name, int(seq)
+
+
+def series_files(layout: Layout, kind: str, name: str | None = None) -> list[Path]:
+    """The batches that are there, of one series or of all of a kind, by series and number. Raises OSError."""
+    prefix = "" if name is None else f"{name}."
+    found = []
+    with os.scandir(layout.hot(kind)) as entries:
+        for entry in entries:
+            stem = entry.name.removesuffix(".parquet")
+            series, _, seq = stem.rpartition(".")
+            if stem != entry.name and entry.name.startswith(prefix) and series and name in {None, series}:
+                found.append((series, int(seq), entry.path))
+    return [Path(path) for _, _, path in sorted(found)]
+
+
+def newest_footer(layout: Layout, kind: str, name: str) -> Footer | None:
+    """The footer of a series' last batch, compacted or not; None for a series that nobody opened yet.
+
+    Raises:
+        DependencyError: The store cannot be read.
+        InputError: The last batch is damaged.
+    """
+    with refused(layout.root):
+        while True:
+            # Names go only after the checkpoint covers them, so it is read last.
+            files = series_files(layout, kind, name)
+            checkpoint = read_checkpoint(layout, kind, name)
+            if not files or (checkpoint and checkpoint.seq >= seq_of(files[-1])[1]):
+                return checkpoint
+            try:
+                return file_footer(files[-1])
+            except FileNotFoundError:
+                continue
+
+
+def file_footer(file: Path) -> Footer:
+    """Read what a batch says of itself.
+
+    Raises:
+        InputError: The file is damaged.
+        OSError: It cannot be read.
+    """
+    try:
+        text = pq.read_metadata(file).metadata[FOOTER]
+        return msgspec.json.decode(text, type=Footer)
+    except (pa.ArrowInvalid, KeyError, TypeError, msgspec.DecodeError) as error:
+        raise InputError(f"{file} is damaged: {error}", "bring it back from a backup, or move it away") from error
+
+
+def read_checkpoint(layout: Layout, kind: str, name: str) -> Footer | None:
+    """The footer of a series' last compacted batch, if there is one. Raises OSError."""
+    try:
+        text = layout.checkpoint(kind, name).read_bytes()
+    except FileNotFoundError:
+        return None
+    return msgspec.json.decode(text, type=Footer)

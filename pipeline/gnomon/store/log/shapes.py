@@ -1,0 +1,124 @@
+"""The Arrow schemas of what a store's files hold, and how a store is made with its empty files."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gnomon.model import Difference
+from gnomon.store.batches import FLAGS, INSTANT, TEXT
+from gnomon.store.database import script
+from gnomon.store.log.layout import (
+    KINDS,
+    SEALED,
+    SENTINEL,
+    Layout,
+    StoreInfo,
+    durable,
+    link_new,
+    refused,
+    sync_directory,
+)
+from gnomon.store.log.manifest import Manifest, manifest_bytes
+
+__all__ = ["create_store", "hot_schema", "sealed_schema"]
+
+DIFFERENCES = pa.list_(
+    pa.struct([(name, pa.bool_() if name == "noise" else TEXT) for name in Difference.__struct_fields__])
+)
+
+
+@cache
+def table_schema(table: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """The columns of a table of `schema.sql`, as Arrow."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(script("schema.sql"))
+        schema = connection.sql(f"FROM {table}").to_arrow_table().schema
+    return pa.schema([_plain(field) for field in schema])
+
+
+def _plain(field: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """A field as this package writes it: maps and instants by the types of `batches`."""
+    if field.name == "flags":
+        return pa.field(field.name, FLAGS)
+    if pa.types.is_timestamp(field.type):
+        return pa.field(field.name, INSTANT)
+    return pa.field(field.name, field.type)
+
+
+@cache
+def hot_schema(kind: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """The columns of a batch's file.
+
+    A worker's rows are of four tables; `kind` says which: `comparison` (its differences nested in it), `exchange`
+    or `reject`. Columns that another table's rows lack are null. `series` and `seq` say which batch it is.
+    """
+    if kind != "worker":
+        return pa.schema([*table_schema(kind), ("series", TEXT), ("seq", pa.int64())])
+    fields: dict[str, Any] = {"kind": TEXT}
+    for table in ("comparisons", "exchanges", "rejects"):
+        fields |= {field.name: field.type for field in table_schema(table)}
+    fields |= {"differing": DIFFERENCES, "series": TEXT, "seq": pa.int64()}
+    return pa.schema(list(fields.items()))
+
+
+@cache
+def sealed_schema(table: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """The columns of a compacted file: the table's, the group, and for comparisons the series they are from."""
+    if table == "late":
+        names = [("request_id", TEXT), ("target", TEXT), ("role", TEXT), ("started_at", INSTANT)]
+        return pa.schema([*names, ("gid", pa.int64())])
+    public = table_schema("comparisons" if table == "missing" else table)
+    own = [("series", TEXT)] if table in {"comparisons", "missing", "rejects"} else []
+    return pa.schema([*public, *own, ("gid", pa.int64())])
+
+
+def create_store(layout: Layout, info: StoreInfo | None) -> None:
+    """Make a store but for its catalog, or let the one that is there know the settings of `info`, if there are any.
+
+    Raises:
+        DependencyError: The directory cannot be made or written.
+        InputError: There is a store of another version.
+    """
+    with refused(layout.root):
+        if layout.info_file.exists():
+            known = layout.info()
+            wanted = msgspec.structs.replace(info or known, id=known.id)
+            if wanted != known:
+                layout.write(layout.info_file, msgspec.json.encode(wanted))
+            return
+        for directory in layout.directories():
+            directory.mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            _create(layout, layout.hot(kind) / SENTINEL, _empty(hot_schema(kind)))
+        for table in SEALED:
+            _create(layout, layout.sealed(table) / SENTINEL, _empty(sealed_schema(table)))
+        _create(layout, layout.manifests / f"{0:012}.parquet", manifest_bytes(Manifest()))
+        # The last to come: who sees it sees all the rest.
+        named = msgspec.structs.replace(info or StoreInfo(), id=secrets.token_hex(8))
+        _create(layout, layout.info_file, msgspec.json.encode(named))
+
+
+def _create(layout: Layout, target: Path, data: bytes) -> None:
+    """Make a file unless another process was first."""
+    temporary = layout.temporary(target.name)
+    try:
+        durable(temporary, data)
+        link_new(temporary, target)
+        sync_directory(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _empty(schema: Any) -> bytes:  # noqa: ANN401 - pyarrow has no types
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    return bytes(sink.getvalue().to_pybytes())

@@ -1,0 +1,169 @@
+"""The views of a store: the same names and columns as the tables of a portable database, over Parquet files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, persistently, script, translated
+from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
+from gnomon.store.log.shapes import create_store, table_schema
+
+__all__ = [
+    "TABLES",
+    "create_log_views",
+    "files_sql",
+    "glob_root",
+    "hot_rows",
+    "manifest_row",
+    "prepare_store",
+    "sealed_rows",
+    "write_catalog",
+]
+
+TABLES: Final = (
+    "comparisons", "differences", "exchanges", "rejects", "alerts", "rule_versions", "runs", "routed",
+    "learned_endpoints",
+)  # fmt: skip
+
+_PLAIN: Final = """
+CREATE VIEW {table} AS
+WITH manifest AS MATERIALIZED ({manifest}),
+counting AS NOT MATERIALIZED (SELECT unnest(m.groups) AS gid FROM manifest AS m)
+SELECT {sealed_columns} FROM counting AS c JOIN {sealed} AS s ON s.gid = c.gid
+"""
+_PLAIN_HOT: Final = "UNION ALL SELECT {hot_columns} FROM ({hot}) AS h"
+
+
+def manifest_row() -> str:
+    """SQL of the one row that says what counts."""
+    return (
+        "SELECT arg_max(x.groups, x.version) AS groups, arg_max(x.covered, x.version) AS covered "  # noqa: S608 - ours
+        f"FROM {_files('manifests')} AS x"
+    )
+
+
+def sealed_rows(table: str) -> str:
+    """SQL of all compacted rows of a table, whether they count or not."""
+    return _files(f"sealed/{table}")
+
+
+def hot_rows(kind: str) -> str:
+    """SQL of the batches that no group holds; a CTE named `manifest` is there."""
+    return (
+        f"SELECT b.* FROM {_files(f'hot/{kind}')} AS b "  # noqa: S608 - ours
+        "ANTI JOIN (SELECT unnest(m.covered, recursive := true) FROM manifest AS m) AS k "
+        "ON k.series = b.series AND k.upto >= b.seq"
+    )
+
+
+def columns(table: str, alias: str) -> str:
+    """The published columns of a table, qualified."""
+    return ", ".join(f'{alias}."{field.name}"' for field in table_schema(table))
+
+
+def glob_root(root: Path) -> str:
+    """A directory as it stands in a glob: its own stars and brackets mean themselves."""
+    return re.sub(r"([*?\[])", r"[\1]", str(root))
+
+
+def create_log_views(connection: duckdb.DuckDBPyConnection, root: Path, info: StoreInfo) -> None:
+    """Make the views and macros of a store in the connection's current database.
+
+    Args:
+        connection: Where names without a catalog are to mean the store's.
+        root: Where readers will find the store's files: absolute.
+        info: The store's.
+    """
+    _root_is(connection, root)
+    text = script("log/views.sql").replace("{manifest}", manifest_row())
+    text = text.replace("{horizon_us}", str(info.horizon_us))
+    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
+    text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
+    text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
+    statements = [statement.query for statement in connection.extract_statements(text)]
+    for table in TABLES[4:]:
+        plain = _PLAIN + (_PLAIN_HOT if table in KINDS else "")
+        parts = {"manifest": manifest_row(), "sealed": sealed_rows(table), "hot": hot_rows(table)}
+        names = {"sealed_columns": columns(table, "s"), "hot_columns": columns(table, "h")}
+        statements.append(plain.format(table=table, **parts, **names))
+    for statement in statements:
+        # A view that is made has its files looked at, as one that is asked.
+        persistently(partial(connection.execute, statement))
+    create_views(connection, info.patterns)
+
+
+def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> Path:
+    """Write `catalog.duckdb` anew, as one step: readers have the old one or the new one.
+
+    Args:
+        layout: The store.
+        info: What its `store.json` says.
+        root: Where readers will find the store, when that is not where it is here.
+
+    Raises:
+        DependencyError: The store cannot be written.
+    """
+    with refused(layout.root):
+        temporary = layout.temporary("catalog.duckdb")
+        try:
+            with translated(temporary), duckdb.connect() as connection:
+                quoted = str(temporary).replace("'", "''")
+                connection.execute(f"ATTACH '{quoted}' AS made (STORAGE_VERSION '{STORAGE_VERSION}')")
+                connection.execute("USE made")
+                connection.execute("CREATE TABLE store_version (version INTEGER NOT NULL, created_at TIMESTAMPTZ)")
+                connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
+                create_log_views(connection, layout.root, info)
+                if root is not None:
+                    _root_is(connection, root)
+                connection.execute("CHECKPOINT made")
+                connection.execute("USE memory")
+                connection.execute("DETACH made")
+            # DuckDB opens read-write unless told otherwise, and would lock everybody else out.
+            temporary.chmod(0o444)
+            temporary.replace(layout.catalog)
+            sync_directory(layout.root)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return layout.catalog
+
+
+def _root_is(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Say where the store is: views that are made need its files there, those that are asked do."""
+    quoted = glob_root(root).replace("'", "''")
+    connection.execute(f"CREATE OR REPLACE MACRO store_root() AS '{quoted}'")
+
+
+def _files(directory: str) -> str:
+    return f"read_parquet(store_root() || '/{directory}/*.parquet', hive_partitioning = false)"
+
+
+def files_sql(files: Sequence[Path]) -> str:
+    """SQL of the rows of Parquet files."""
+    quoted = ", ".join("'" + glob_root(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{quoted}], hive_partitioning = false)"
+
+
+def prepare_store(root: Path, info: StoreInfo | None = None) -> Layout:
+    """Make a store with its catalog, or take the one that is there and let it know the settings of `info`.
+
+    Without `info` a new store gets the defaults, and another keeps what it knows.
+
+    Any number of processes may do this at once. A catalog that is there stays, unless the settings differ.
+
+    Raises:
+        DependencyError: The directory cannot be made or written.
+        InputError: There is a store of another version.
+    """
+    layout = Layout(root)
+    before = layout.info() if layout.info_file.exists() else None
+    create_store(layout, info)
+    after = layout.info()
+    if after != before or not layout.catalog.exists():
+        write_catalog(layout, after)
+    return layout

@@ -1,0 +1,178 @@
+"""The topics of the settings: which there are, with what configuration, and how they are made.
+
+Nothing of a topic that exists is changed. Adding partitions in particular would part the records of requests that are
+under way: their keys would be hashed to other partitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    InvalidTopicError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+
+from gnomon.config import Kafka
+from gnomon.errors import ConfigError, DependencyError, UsageError
+from gnomon.kafka import check_connection, client_options, kafka_errors
+
+__all__ = ["PARTITIONS", "MadeTopic", "create_topics", "planned_topics"]
+
+PARTITIONS: Final = 8
+"""Partitions of a topic where nobody says otherwise: as many workers can share the work."""
+MAX_MESSAGE_BYTES: Final = 2 * 2**20
+"""Twice what emitters make at most: a batch of one record, and what Kafka puts around it, always fits."""
+_COMPARISONS: Final = "gnomon.comparisons"
+_TIMEOUT_MS: Final = 30_000
+_COPIES: Final = 3
+_PAUSE_SECONDS: Final = 0.1
+
+
+class PlannedTopic(msgspec.Struct, frozen=True):
+    """A topic of the settings; `retention` is how long Kafka keeps its records."""
+
+    name: str
+    retention: timedelta
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What the topic is made with; all else is the broker's default."""
+        milliseconds = self.retention // timedelta(milliseconds=1)
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(milliseconds),
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        }
+
+
+class MadeTopic(msgspec.Struct, frozen=True):
+    """What became of a topic: made, or there already with `partitions` of its own."""
+
+    name: str
+    state: Literal["created", "exists"]
+    partitions: int
+
+
+def planned_topics(kafka: Kafka) -> list[PlannedTopic]:
+    """Give the topics of the settings.
+
+    Exchanges are kept for three days, so a weekend without workers loses none; what goes out is kept for longer.
+    """
+    planned = [
+        PlannedTopic(kafka.topic, timedelta(days=3)),
+        PlannedTopic(kafka.rejects, timedelta(days=7)),
+        PlannedTopic(kafka.comparisons or _COMPARISONS, timedelta(days=7)),
+        PlannedTopic(kafka.alerts, timedelta(days=30)),
+    ]
+    return [topic for topic in planned if topic.name]
+
+
+async def create_topics(
+    kafka: Kafka,
+    *,
+    partitions: int = PARTITIONS,
+    replication: int | None = None,
+    topics: Sequence[PlannedTopic] | None = None,
+) -> list[MadeTopic]:
+    """Make the topics that are not there.
+
+    Args:
+        kafka: Where the brokers are, and the names.
+        partitions: Of each topic that is made.
+        replication: Copies of each; None: as many as the broker makes by default.
+        topics: Those to make; all of the settings by default.
+
+    Returns:
+        All of them, in their order.
+
+    Raises:
+        DependencyError: No broker can be reached, or it does not let us.
+        ConfigError: A name is not one that Kafka takes.
+        UsageError: More copies than there are brokers.
+    """
+    await check_connection(kafka)
+    planned = planned_topics(kafka) if topics is None else topics
+    with kafka_errors(kafka, "making topics"):
+        async with _admin(kafka) as admin:
+            there = await _partitions_of(admin)
+            missing = [topic for topic in planned if topic.name not in there]
+            made = set()
+            if missing:
+                copies = replication or await _default_replication(admin)
+                made = await _create(admin, missing, partitions, copies)
+                there = await _wait_for(admin, {topic.name for topic in planned})
+    return [
+        MadeTopic(topic.name, "created" if topic.name in made else "exists", there.get(topic.name, partitions))
+        for topic in planned
+    ]
+
+
+@asynccontextmanager
+async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=_TIMEOUT_MS)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    described: list[Mapping[str, Any]] = await admin.describe_topics()
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+
+
+async def _wait_for(admin: AIOKafkaAdminClient, names: set[str]) -> dict[str, int]:
+    """Wait until the broker that is asked has heard of topics; give how many partitions each has."""
+    deadline = time.monotonic() + _TIMEOUT_MS / 1000
+    while True:
+        there = await _partitions_of(admin)
+        if names <= there.keys() or time.monotonic() > deadline:
+            return there
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _default_replication(admin: AIOKafkaAdminClient) -> int:
+    """Ask the broker how many copies it makes by default; where it does not tell, three or one for each broker."""
+    brokers: list[Mapping[str, Any]] = (await admin.describe_cluster())["brokers"]
+    name = "default.replication.factor"
+    asked = ConfigResource(ConfigResourceType.BROKER, str(brokers[0]["node_id"]), configs={name: ""})
+    with suppress(KafkaError, ValueError, LookupError):
+        (answer,) = await admin.describe_configs([asked])
+        for *_, entries in answer.resources:
+            for entry in entries:
+                if entry[0] == name:
+                    return int(entry[1])
+    return min(_COPIES, len(brokers))
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Sequence[PlannedTopic], partitions: int, copies: int) -> set[str]:
+    """Make topics; give the names of those that somebody else did not make before."""
+    new = [NewTopic(topic.name, partitions, copies, topic_configs=topic.config) for topic in topics]
+    response = await admin.create_topics(new, timeout_ms=_TIMEOUT_MS)
+    made = set()
+    for name, code, *said in response.topic_errors:
+        error: type[Exception] = for_code(code)
+        why = str(said[0]) if said and said[0] else error.__name__
+        if not code:
+            made.add(name)
+        if not code or issubclass(error, TopicAlreadyExistsError):
+            continue
+        if issubclass(error, InvalidReplicationFactorError):
+            raise UsageError(f"the topic {name} cannot have {copies} copies: {why}", "ask for fewer: --replication")
+        if issubclass(error, InvalidTopicError):
+            raise ConfigError(f"Kafka takes no topic of the name {name!r}: {why}", "correct it in [kafka]")
+        raise DependencyError(f"the topic {name} was not made: {why}", "ask whoever runs Kafka to allow or to make it")
+    return made

@@ -1,0 +1,79 @@
+"""`gnomon topics create` on a real broker."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.admin import ConfigResource
+from tests.kafka.brokers import Broker, free_port
+from tests.kafka.fixtures import Topics
+
+from gnomon.cli import main
+
+
+@pytest.fixture
+def names(kafka: Broker, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of topics that are not there yet, set as those of the settings."""
+    named = {name: topics.name(name) for name in ("TOPIC", "KAFKA_REJECTS", "KAFKA_COMPARISONS", "KAFKA_ALERTS")}
+    monkeypatch.setenv("GNOMON_KAFKA", kafka.bootstrap)
+    for variable, name in named.items():
+        monkeypatch.setenv(f"GNOMON_{variable}", name)
+    return list(named.values())
+
+
+@pytest.mark.apache_kafka
+def test_topics_are_made_once(names: list[str], topics: Topics, capsys: pytest.CaptureFixture[str]) -> None:
+    """All topics of the settings are made with room for large records; doing it again changes nothing."""
+    assert main(["topics", "create", "--partitions", "3"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{name}: made, 3 partitions" for name in names]
+    found = topics.admin.list_topics(timeout=30).topics
+    assert [len(found[name].partitions) for name in names] == [3, 3, 3, 3]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, names[0])
+    config = topics.admin.describe_configs([resource])[resource].result(30)
+    assert config["max.message.bytes"].value == str(2 * 2**20)
+    assert config["retention.ms"].value == str(3 * 24 * 3600 * 1000)
+    assert main(["topics", "create", "--partitions", "3"]) == 0
+    again = capsys.readouterr()
+    assert again.out.splitlines() == [f"{name}: is there already, 3 partitions" for name in names]
+    assert again.err == ""
+
+
+@pytest.mark.apache_kafka
+def test_a_topic_with_other_partitions_is_left_and_told(
+    names: list[str], kafka: Broker, topics: Topics, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Partitions are never added: that would part the records of requests; the others are made, eight by default."""
+    monkeypatch.setenv("GNOMON_TOPIC", there := topics.make(partitions=2))
+    assert main(["topics", "create"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[:2] == [
+        f"{there}: is there already, 2 partitions",
+        f"{names[1]}: made, 8 partitions",
+    ]
+    assert f"{there} has 2 partitions where 8 were asked for; it is left as it is" in printed.err
+    assert len(topics.admin.list_topics(there, 30).topics[there].partitions) == 2
+
+
+@pytest.mark.apache_kafka
+def test_what_kafka_refuses_is_told(
+    names: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More copies than brokers, and a name that Kafka takes not, are wrong use with what to correct."""
+    assert main(["topics", "create", "--replication", "100"]) == 2
+    assert "cannot have 100 copies" in capsys.readouterr().err
+    monkeypatch.setenv("GNOMON_TOPIC", "a topic/with spaces")
+    assert main(["topics", "create"]) == 2
+    assert "Kafka takes no topic of the name 'a topic/with spaces'" in capsys.readouterr().err
+
+
+def test_without_a_broker_the_exit_code_is_4(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing listens, one sentence says where and what to do."""
+    monkeypatch.setenv("GNOMON_KAFKA", address := f"127.0.0.1:{free_port()}")
+    assert main(["topics", "create"]) == 4
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        f"gnomon: no Kafka broker can be reached at {address}: nothing listens there; "
+        "start it, or correct kafka.bootstrap (GNOMON_KAFKA)\n"
+    )

@@ -1,0 +1,383 @@
+"""One partition from its records to the store, without Kafka and without files."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from tests.unit.stream.conftest import Listener, ListKafka, MemoryLog
+
+from gnomon.core.body import BodyOptions
+from gnomon.core.redact import Redactor
+from gnomon.core.rules import parse_rules
+from gnomon.engine import Engine, EngineOptions
+from gnomon.evidence import EvidenceBudget
+from gnomon.model import Place
+from gnomon.operations import Readiness, WorkerMetrics
+from gnomon.stream import partition as module
+from gnomon.stream.intake import TOO_LATE, Intake, IntakeOptions
+from gnomon.stream.partition import Partition, Shared
+from gnomon.testing import STARTED_US, ManualClock, exchange, pair
+
+PLACE = Place("gnomon.exchanges", partition=3)
+OPTIONS = IntakeOptions(
+    window_us=30_000_000, lateness_us=600_000_000, skew_us=60_000_000, expect=("shadow",), memory=1 << 24
+)
+
+
+class Bench:
+    """A partition with doubles around it."""
+
+    def __init__(self, log: MemoryLog, kafka: ListKafka, listener: Listener) -> None:
+        self.log, self.kafka, self.listener = log, kafka, listener
+        self.clock = ManualClock()
+        self.lost: list[int] = []
+        self.committed = 0
+        self.options = OPTIONS
+        self.readiness = Readiness([])
+        redactor = Redactor(secrets.token_bytes(32))
+        engine = Engine(parse_rules(""), EngineOptions(body=BodyOptions()), redactor)
+        self.shared = Shared(
+            engine=engine,
+            evidence=EvidenceBudget(20),
+            lookback=kafka,
+            outlet=listener,
+            horizon_us=86_400_000_000,
+            clock_us=lambda: self.clock.us,
+            lost=lambda _, number: self.lost.append(number),
+            readiness=self.readiness,
+            metrics=WorkerMetrics(self.readiness, list),
+        )
+        self.open()
+
+    def open(self) -> None:
+        """Be the partition's next owner."""
+        writer = self.log.open(PLACE.source, PLACE.partition or 0)
+        intake = Intake(PLACE, self.options, writer.state, writer.landed)
+        self.partition = Partition(PLACE, intake, writer, self.shared, self._landed)
+
+    async def read(self) -> None:
+        """Read from where the partition stands to the end, and land what is complete."""
+        await self.partition.take(self.kafka.records[self.partition.intake.offsets.following :])
+        await self.land()
+
+    async def land(self) -> None:
+        """Land what is complete."""
+        await self.partition.drain()
+        self.partition.stopping = False
+
+    def _landed(self, offset: int) -> None:
+        self.committed = offset
+
+
+@pytest.fixture
+def bench(log: MemoryLog, kafka_list: ListKafka, listener: Listener) -> Bench:
+    """A partition with doubles around it."""
+    return Bench(log, kafka_list, listener)
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Try again at once what would be tried again after a while."""
+    monkeypatch.setattr(module, "_PAUSES", (0.0,))
+    return
+
+
+def run(check: Callable[[], Awaitable[None]]) -> None:
+    """Run a check."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await check()
+
+    asyncio.run(bounded())
+
+
+def test_a_pair_lands_with_its_provenance_and_only_then_is_committed(bench: Bench) -> None:
+    """Topic, partition and both offsets are in the row; nothing is committed before it is there."""
+
+    async def check() -> None:
+        for one in pair("r-1", {"a": 1}, {"a": 2}):
+            bench.kafka.send(one, STARTED_US)
+        await bench.partition.take(bench.kafka.records)
+        assert (bench.committed, bench.log.rows) == (0, {})
+        await bench.land()
+        ((row, differences),) = bench.log.rows["r-1"].values()
+        assert (row.topic, row.partition, row.live_offset, row.shadow_offset) == ("gnomon.exchanges", 3, 0, 1)
+        assert (row.outcome, [d.path for d in differences]) == ("diff", ["/body/a"])
+        assert [e.role for e in bench.log.exchanges] == ["live", "shadow"]
+        assert bench.committed == 2
+
+    run(check)
+
+
+def test_a_record_that_waits_holds_the_commit_back_until_its_window_closes(bench: Bench) -> None:
+    """A successor reads it again, and only it; when nobody comes its counterpart is missing."""
+
+    async def check() -> None:
+        bench.kafka.send(exchange("alone"), STARTED_US)
+        for one in pair("r-1"):
+            bench.kafka.send(one, STARTED_US)
+        await bench.read()
+        assert bench.log.outcomes() == {("r-1", "shadow"): "match"}
+        assert bench.committed == 0
+        bench.open()
+        assert bench.partition.intake.offsets.following == 0
+        await bench.read()
+        assert bench.partition.intake.counts.records == 1
+        bench.clock.advance(timedelta(seconds=31))
+        await bench.partition.tick(_yes)
+        await bench.land()
+        assert bench.log.outcomes() == {("r-1", "shadow"): "match", ("alone", "shadow"): "shadow_missing"}
+        assert bench.committed == 3
+
+    run(check)
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _no() -> bool:
+    return False
+
+
+def test_the_clock_closes_windows_only_where_the_partition_is_idle(bench: Bench) -> None:
+    """With records left to read, or a broker that does not answer, time does not pass."""
+
+    async def check() -> None:
+        bench.kafka.send(exchange("alone"), STARTED_US)
+        await bench.read()
+        bench.clock.advance(timedelta(seconds=31))
+        await bench.partition.tick(_no)
+        assert len(bench.partition.intake.joiner) == 1
+        await bench.partition.tick(_yes)
+        assert len(bench.partition.intake.joiner) == 0
+
+    run(check)
+
+
+def test_a_late_counterpart_is_compared_with_what_is_read_back(bench: Bench) -> None:
+    """Its comparison is late and takes the place of the missing one, also one for target ``""``."""
+
+    async def check() -> None:
+        live, shadow = pair("r-1", {"a": 1}, {"a": 2})
+        bench.kafka.send(live, STARTED_US)
+        await bench.read()
+        bench.clock.advance(timedelta(seconds=31))
+        await bench.partition.tick(_yes)
+        await bench.land()
+        assert bench.log.outcomes() == {("r-1", "shadow"): "shadow_missing"}
+        bench.kafka.send(exchange("r-1", "shadow", {"a": 2}, target="cart@2"), STARTED_US)
+        bench.partition.intake._recent.clear()
+        await bench.read()
+        ((row, _),) = bench.log.rows["r-1"].values()
+        assert (row.outcome, row.target, row.late, row.live_offset, row.shadow_offset) == ("diff", "cart@2", True, 0, 1)
+        assert bench.kafka.asked == [0]
+        assert shadow.role == "shadow"
+
+    run(check)
+
+
+def test_a_control_that_comes_a_moment_after_the_pair_makes_noise_of_it_all_the_same(bench: Bench) -> None:
+    """What is complete lands the second time it could, so that nobody has to announce a control."""
+
+    async def check() -> None:
+        for one in pair("r-1", {"at": 1}, {"at": 2}):
+            bench.kafka.send(one, STARTED_US)
+        await bench.partition.take(bench.kafka.records)
+        async with bench.partition._lock:
+            await bench.partition._flush()
+        assert bench.log.rows == {}
+        bench.kafka.send(exchange("r-1", "control", {"at": 3}), STARTED_US)
+        await bench.read()
+        assert bench.log.outcomes() == {("r-1", "shadow"): "noise", ("r-1", "control"): "diff"}
+        assert not any(row.late for row, _ in bench.log.rows["r-1"].values())
+        assert bench.committed == 3
+
+    run(check)
+
+
+def test_a_second_shadow_after_the_pair_has_landed_is_compared_with_what_is_at_hand(bench: Bench) -> None:
+    """It has a row of its own; within the window nothing is late."""
+
+    async def check() -> None:
+        for one in pair("r-1", {"a": 1}, {"a": 1}):
+            bench.kafka.send(one, STARTED_US)
+        await bench.read()
+        bench.kafka.send(exchange("r-1", "shadow", {"a": 2}, target="b"), STARTED_US)
+        await bench.read()
+        rows = {target: row for (_, target), (row, _) in bench.log.rows["r-1"].items()}
+        assert {target: row.outcome for target, row in rows.items()} == {"": "match", "b": "diff"}
+        assert not rows["b"].late
+        assert bench.kafka.asked == []
+
+    run(check)
+
+
+def test_what_cannot_be_read_is_a_reject_in_the_store_and_on_kafka(bench: Bench) -> None:
+    """Each says where it is from; a record without a value is one too."""
+
+    async def check() -> None:
+        bench.kafka.send(b"{", STARTED_US)
+        bench.kafka.send(None, STARTED_US)
+        for one in pair("r-1"):
+            bench.kafka.send(one, STARTED_US)
+        await bench.read()
+        assert [str(reject.place) for reject in bench.log.rejects] == [f"gnomon.exchanges[3]@{n}" for n in (0, 1)]
+        assert bench.listener.rejects == bench.log.rejects
+        assert "r-1" in bench.log.rows
+        assert bench.committed == 4
+
+    run(check)
+
+
+def test_a_record_from_before_the_lateness_is_rejected_as_too_late(bench: Bench) -> None:
+    """What nobody can join any more is kept as a reject."""
+
+    async def check() -> None:
+        bench.kafka.send(exchange("now"), STARTED_US)
+        bench.kafka.send(exchange("then", started_us=STARTED_US - 640_000_000), STARTED_US)
+        await bench.read()
+        assert [(reject.reason, reject.place.offset) for reject in bench.log.rejects] == [(TOO_LATE, 1)]
+        assert b'"then"' in bench.log.rejects[0].excerpt
+
+    run(check)
+
+
+def test_a_counterpart_that_kafka_has_deleted_makes_the_late_record_too_late(bench: Bench) -> None:
+    """It cannot be compared; what was said stays."""
+
+    async def check() -> None:
+        live, shadow = pair("r-1")
+        bench.kafka.send(live, STARTED_US)
+        await bench.read()
+        bench.clock.advance(timedelta(seconds=31))
+        await bench.partition.tick(_yes)
+        await bench.land()
+        bench.kafka.gone.add(0)
+        bench.kafka.send(shadow, STARTED_US)
+        bench.partition.intake._recent.clear()
+        await bench.read()
+        assert [reject.reason for reject in bench.log.rejects] == [TOO_LATE]
+        assert bench.log.outcomes() == {("r-1", "shadow"): "shadow_missing"}
+
+    run(check)
+
+
+def test_a_store_that_fails_holds_the_partition_up_and_says_why_until_it_works(bench: Bench) -> None:
+    """Nothing is lost, nothing is committed, and nobody has to start anything again."""
+
+    async def check() -> None:
+        for one in pair("r-1"):
+            bench.kafka.send(one, STARTED_US)
+        bench.log.failing = "no space left on device"
+        await bench.partition.take(bench.kafka.records)
+        draining = asyncio.create_task(bench.partition.drain())
+        while bench.readiness.is_ready:  # noqa: ASYNC110 - others fill it
+            await asyncio.sleep(0)
+        assert bench.readiness.reasons == {"gnomon.exchanges[3]": "no space left on device"}
+        assert (bench.committed, bench.log.rows) == (0, {})
+        bench.log.failing = ""
+        await draining
+        assert bench.readiness.is_ready
+        assert (bench.committed, len(bench.log.rows)) == (2, 1)
+
+    run(check)
+
+
+def test_an_owner_that_was_replaced_lands_nothing_and_says_so(bench: Bench) -> None:
+    """The one who took over goes on; this one drops what it has."""
+
+    async def check() -> None:
+        for one in pair("r-1"):
+            bench.kafka.send(one, STARTED_US)
+        zombie = bench.partition
+        await zombie.take(bench.kafka.records)
+        bench.open()
+        await zombie.drain()
+        assert (zombie.closed, bench.lost, bench.committed, bench.log.rows) == (True, [3], 0, {})
+        await bench.read()
+        assert len(bench.log.rows) == 1
+
+    run(check)
+
+
+def test_closing_drops_what_has_not_landed(bench: Bench) -> None:
+    """The next owner reads it again."""
+
+    async def check() -> None:
+        for one in pair("r-1"):
+            bench.kafka.send(one, STARTED_US)
+        closed = bench.partition
+        await closed.take(bench.kafka.records)
+        await closed.close()
+        await closed.take(bench.kafka.records)
+        assert bench.log.rows == {}
+        bench.open()
+        await bench.read()
+        assert len(bench.log.rows) == 1
+
+    run(check)
+
+
+def test_memory_is_bounded_and_what_was_put_out_still_lands_right(bench: Bench) -> None:
+    """Records past the bound are read again when their counterparts come or their windows close."""
+
+    async def check() -> None:
+        bench.options = IntakeOptions(
+            window_us=30_000_000, lateness_us=600_000_000, skew_us=60_000_000, expect=("shadow",), memory=20_000
+        )
+        bench.open()
+        pairs = [pair(f"r-{n}", {"n": n}, {"n": n}) for n in range(50)]
+        for live, _ in pairs:
+            bench.kafka.send(live, STARTED_US)
+        await bench.read()
+        assert bench.partition.intake.counts.evicted > 0
+        assert bench.partition.intake.joiner.size <= 20_000
+        for _, shadow in pairs[:49]:
+            bench.kafka.send(shadow, STARTED_US)
+        await bench.read()
+        bench.clock.advance(timedelta(seconds=31))
+        await bench.partition.tick(_yes)
+        await bench.land()
+        outcomes = list(bench.log.outcomes().values())
+        assert (outcomes.count("match"), outcomes.count("shadow_missing")) == (49, 1)
+        assert bench.committed == 99
+
+    run(check)
+
+
+def test_a_kafka_header_says_that_a_request_is_synthetic(bench: Bench) -> None:
+    """Its name is case-insensitive; what the record itself says comes first."""
+
+    async def check() -> None:
+        for one in pair("r-1"):
+            bench.kafka.send(one, STARTED_US, headers=[("X-Synthetic", b"probe")])
+        for one in pair("r-2", synthetic="load test"):
+            bench.kafka.send(one, STARTED_US, headers=[("x-synthetic", b"probe")])
+        await bench.read()
+        said = {i: row.synthetic for i, rows in bench.log.rows.items() for row, _ in rows.values()}
+        assert said == {"r-1": "probe", "r-2": "load test"}
+
+    run(check)
+
+
+def test_several_shadows_and_the_control_are_compared_at_once(bench: Bench) -> None:
+    """One row for each of them, as soon as all that live expects are there."""
+
+    async def check() -> None:
+        sides = ["shadow:a", "shadow:b", "control"]
+        bench.kafka.send(exchange("r-1", answer={"a": 1}, expect=sides), STARTED_US)
+        for target in ("a", "b"):
+            bench.kafka.send(exchange("r-1", "shadow", {"a": 1}, target=target), STARTED_US)
+        await bench.read()
+        assert bench.log.rows == {}
+        bench.kafka.send(exchange("r-1", "control", {"a": 1}), STARTED_US)
+        await bench.read()
+        assert sorted(bench.log.rows["r-1"]) == [("control", ""), ("shadow", "a"), ("shadow", "b")]
+
+    run(check)

@@ -1,0 +1,145 @@
+"""The batch transport: slices out, commits up to what has landed, and a Faust that it fits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+import faust
+import pytest
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from gnomon.errors import DependencyError
+from gnomon.stream.transport import SCHEME, Consumer, Slice, SliceSchema, StartsAnywhere, Transport, check_faust
+
+TP0 = TP("exchanges", 0)
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    """Do nothing, as a callback."""
+
+
+def with_consumer(kind: type[stock.Consumer], check: Callable[[Any], Awaitable[None]]) -> None:
+    """Run a check on a consumer that talks to no broker."""
+
+    async def run() -> None:
+        app = faust.App("test", broker=f"{SCHEME}://127.0.0.1:1", store="memory://", web_enabled=False)
+        app.topics.acks_enabled_for = lambda _: True
+        callbacks = {"callback": nothing, "on_partitions_revoked": nothing, "on_partitions_assigned": nothing}
+        consumer = kind(app.transport, **callbacks)
+        try:
+            await check(consumer)
+        finally:
+            consumer._thread.thread_loop.close()  # it makes one when it is made, and closes it when it ends
+
+    asyncio.run(run())
+
+
+def message(offset: int) -> ConsumerMessage:
+    """Make the message of a slice that ends at an offset."""
+    return ConsumerMessage(TP0.topic, TP0.partition, offset, 0.0, 0, None, None, None, None, tp=TP0)
+
+
+async def deliver_and_ack_the_last_first(consumer: Any) -> int | None:
+    """Deliver slices of offsets 0-9, 10-19 and 20-29 as Faust does, acknowledge the last, and ask what to commit."""
+    messages = [message(9), message(19), message(29)]
+    for one in messages:
+        read = consumer._read_offset[TP0]
+        if read is not None:
+            await consumer._add_gap(TP0, read + 1, one.offset)
+        consumer._read_offset[TP0] = one.offset
+    consumer.ack(messages[2])
+    offsets: dict[TP, int] = consumer._filter_committable_offsets(list(consumer._filter_tps_with_pending_acks()))
+    return offsets.get(TP0)
+
+
+def test_faust_itself_would_commit_past_slices_that_are_not_done_with() -> None:
+    """The trap that this transport avoids: a gap is registered up to and including the message's own offset."""
+
+    async def check(consumer: Any) -> None:
+        assert await deliver_and_ack_the_last_first(consumer) == 30
+
+    with_consumer(stock.Consumer, check)
+
+
+def test_acknowledging_a_later_slice_first_commits_nothing() -> None:
+    """Only what is said to have landed is committed, whatever is acknowledged."""
+
+    async def check(consumer: Consumer) -> None:
+        assert await deliver_and_ack_the_last_first(consumer) is None
+        consumer.landed(TP0, 10)
+        assert consumer._filter_committable_offsets([TP0]) == {TP0: 10}
+
+    with_consumer(Consumer, check)
+
+
+def test_what_has_landed_never_goes_back_and_goes_with_the_partition() -> None:
+    """A lower offset than before changes nothing; after a revocation nothing of it is committed."""
+
+    async def check(consumer: Consumer) -> None:
+        consumer.landed(TP0, 10)
+        consumer.landed(TP0, 5)
+        assert consumer._new_offset(TP0) == 10
+        await consumer.on_partitions_revoked({TP0})
+        assert list(consumer._filter_tps_with_pending_acks()) == []
+
+    with_consumer(Consumer, check)
+
+
+def test_a_slice_that_was_fetched_before_a_seek_is_told_from_later_ones() -> None:
+    """Who seeks drops what was on its way."""
+
+    async def check(consumer: Consumer) -> None:
+        consumer._seek = nothing
+        before = Slice([1], 0)
+        assert consumer.is_current(TP0, before)
+        await consumer.seek(TP0, 7)
+        assert not consumer.is_current(TP0, before)
+        assert consumer.is_current(TP0, Slice([1], 1))
+        assert consumer._read_offset[TP0] == 6
+
+    with_consumer(Consumer, check)
+
+
+def test_it_is_registered_where_faust_looks_for_transports() -> None:
+    """The entry point names the transport, and Faust finds it by its scheme."""
+    (found,) = entry_points(group="faust.transports", name=SCHEME)
+    assert found.load() is Transport
+    assert drivers.by_name(SCHEME) is Transport
+
+
+def test_agents_get_the_slice_as_the_value_of_an_event() -> None:
+    """Nothing is decoded on the way."""
+
+    async def run() -> None:
+        app = faust.App("test", broker=f"{SCHEME}://127.0.0.1:1", store="memory://")
+        part = Slice([1, 2], 0)
+        carried = ConsumerMessage("t", 0, 1, 0.0, 0, None, None, part, None, tp=TP0)
+        event = await SliceSchema().compile(app)(carried)
+        assert event.value is part
+
+    asyncio.run(run())
+
+
+def test_an_ordinary_application_starts_where_it_has_committed() -> None:
+    """Only an application that says so has a word in where partitions are read from."""
+    assert not isinstance(faust.App("plain"), StartsAnywhere)
+
+
+@pytest.mark.parametrize("version", ["0.15.3", "0.15.9"])
+def test_a_faust_that_fits_is_taken(version: str) -> None:
+    """From the version that this was written for, to the next minor one."""
+    check_faust(version)
+    check_faust()
+
+
+@pytest.mark.parametrize("version", ["0.11.3", "0.15.2", "0.16.0", "1.0"])
+def test_another_faust_is_refused_with_a_sentence(version: str) -> None:
+    """Insides that are not known are not relied on."""
+    with pytest.raises(DependencyError, match=r"is not a version that .* install faust-streaming>=0.15.3,<0.16"):
+        check_faust(version)
