@@ -46,7 +46,7 @@ format: $(STAMP)  ## let ruff lay out and repair the code
 bench: $(STAMP)  ## measure; prints ratios, never fails on a time
 	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit $$?; done
 
-docs: $(STAMP)  ## write schemas/, docs/cli.md and docs/configuration.md anew from the code
+docs: $(STAMP)  ## write schemas/ and docs/{cli,configuration,operations}.md anew from the code
 	$(BIN)/python -m gnomon.reference
 
 notebook: $(STAMP)  ## run the notebook anew on the database DB and keep its output

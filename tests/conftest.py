@@ -34,6 +34,7 @@ NEEDS = {
     "kafka_process": Need(has_maven, "install java (17 or later) and mvn"),
     "apache_kafka": Need(lambda: find_broker_kind() not in {None, "pypi"}, f"install java (17 or later) and mvn, {OR}"),
     "kafka": Need(lambda: find_broker_kind() is not None, f"install java (17 or later) and mvn, {OR}"),
+    "prometheus": Need(_has("promtool"), "install prometheus"),
     "browser": Need(_has("chromium", "chromium-browser", "google-chrome", "chrome"), "install chromium"),
 }
 _not_run = pytest.StashKey[dict[str, int]]()
