@@ -90,13 +90,13 @@ class Compactor:
         landed = _LANDED.get(kind, _OTHERS_LANDED)
         latest = "max(r.started_at)" if kind == "worker" else "NULL"
         with translated(self._layout.root):
-            sql = f'SELECT min(r."{landed}"), max(r."{landed}"), {latest} FROM {rows}'  # noqa: S608 - our own names
+            sql = f'SELECT min(r."{landed}"), max(r."{landed}"), {latest} FROM {rows}'
             [span] = self.connection.execute(sql).fetchall()
         if span[0] is None:
             return None
         if kind != "worker":
-            return self.write({kind: f"SELECT * FROM {rows}"}, Span(*span))  # noqa: S608 - the same
-        parts = {table: f"SELECT r.* FROM {rows} WHERE {where}" for table, where in _FROM_WORKER.items()}  # noqa: S608
+            return self.write({kind: f"SELECT * FROM {rows}"}, Span(*span))
+        parts = {table: f"SELECT r.* FROM {rows} WHERE {where}" for table, where in _FROM_WORKER.items()}
         parts["differences"] = _UNNESTED.format(rows=rows)
         return self.write(parts, Span(*span))
 
@@ -134,7 +134,7 @@ class Compactor:
         temporary = self._layout.temporary(f"{table}.{gid}")
         quoted = str(temporary).replace("'", "''")
         statement = (
-            f'COPY (SELECT {names}, {gid}::BIGINT AS gid FROM ({sql}) AS p ORDER BY p."{order}") '  # noqa: S608 - ours
+            f'COPY (SELECT {names}, {gid}::BIGINT AS gid FROM ({sql}) AS p ORDER BY p."{order}") '
             f"TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)"
         )
         try:

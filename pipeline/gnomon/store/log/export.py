@@ -58,7 +58,7 @@ def export_store(layout: Layout, target: Path, selection: Selection) -> dict[str
 
 def _copy(connection: duckdb.DuckDBPyConnection, layout: Layout, table: str, selection: Selection) -> int:
     """Copy what is selected of one table; how many rows."""
-    sql = f"INSERT INTO stage.{table} BY NAME SELECT x.* FROM memory.{table} AS x{_SELECTED.get(table, '')}"  # noqa: S608
+    sql = f"INSERT INTO stage.{table} BY NAME SELECT x.* FROM memory.{table} AS x{_SELECTED.get(table, '')}"
     parameters = {name: value for name, value in selection.parameters().items() if f"${name}" in sql}
     with translated(layout.root):
         # One statement is one transaction: what failed has copied nothing.

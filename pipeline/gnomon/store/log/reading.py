@@ -8,9 +8,9 @@ import duckdb
 
 from gnomon.store.database import reading_config, translated
 from gnomon.store.log.layout import Layout
-from gnomon.store.log.views import create_log_views
+from gnomon.store.log.views import create_log_views, glob_root, root_is
 
-__all__ = ["connect_log", "connect_log_for_users"]
+__all__ = ["connect_files", "connect_log", "connect_log_for_users"]
 
 
 def connect_log(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
@@ -21,14 +21,22 @@ def connect_log(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConnec
         DependencyError: It cannot be read.
     """
     info = layout.info()
+    connection = connect_files(layout, config)
     with translated(layout.root):
-        connection = duckdb.connect(config=config)
         try:
-            connection.execute("SET TimeZone = 'UTC'")
             create_log_views(connection, layout.root, info)
         except BaseException:
             connection.close()
             raise
+    return connection
+
+
+def connect_files(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database on which the SQL of `views` that names a store's files works, in UTC."""
+    with translated(layout.root):
+        connection = duckdb.connect(config=config)
+        connection.execute("SET TimeZone = 'UTC'")
+        root_is(connection, layout.root)
     return connection
 
 
@@ -40,8 +48,10 @@ def connect_log_for_users(layout: Layout) -> duckdb.DuckDBPyConnection:
     connection = connect_log(layout, reading_config())
     try:
         with translated(layout.root):
-            quoted = str(layout.root).replace("'", "''")
-            connection.execute(f"SET allowed_directories = ['{quoted}']")
+            # What is listed is named as a glob, what is opened as it is.
+            places = [str(layout.root), glob_root(layout.root)]
+            quoted = ", ".join("'" + place.replace("'", "''") + "'" for place in places)
+            connection.execute(f"SET allowed_directories = [{quoted}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
     except BaseException:

@@ -11,12 +11,12 @@ import duckdb
 from gnomon.model import Comparison
 from gnomon.store.database import persistently, translated
 from gnomon.store.log.layout import Layout
-from gnomon.store.log.reading import connect_log
+from gnomon.store.log.reading import connect_files, connect_log
 from gnomon.store.log.views import hot_rows, manifest_row, sealed_rows
 
 __all__ = ["Recall"]
 
-MEMORY: Final = "256MB"
+CONFIG: Final[dict[str, Any]] = {"memory_limit": "256MB", "threads": 2}
 BATCH_ROWS: Final = 20_000
 
 
@@ -53,12 +53,12 @@ class Recall:
         )
         newest = self._rows(_NEWEST.format(rows=sql), {"series": self._series, "after": None})
         after = newest[0][0] - horizon_us if newest and newest[0][0] is not None else None
-        with translated(self._root):
-            cursor = self._connected().cursor()
-            cursor.execute(sql, {"series": self._series, "after": after})
-            while rows := cursor.fetchmany(BATCH_ROWS):
+        parameters = {"series": self._series, "after": after}
+        with translated(self._root), connect_files(self._layout, CONFIG) as connection:
+            rows = persistently(lambda: connection.execute(sql, parameters).fetchmany(BATCH_ROWS))
+            while rows:
                 yield from rows
-            cursor.close()
+                rows = connection.fetchmany(BATCH_ROWS)
 
     def rejects(self, start: int) -> Iterator[tuple[str, int, int]]:
         """Source, partition and offset of the series' rejects at or after an offset: they may come again."""
@@ -71,17 +71,17 @@ class Recall:
 
     def find(self, request_ids: Sequence[str], since: datetime) -> list[Comparison]:
         """Landed comparisons of these ids, as the views show them."""
-        rows = self._rows(_FIND, {"ids": list(request_ids), "since": since})
+        if self._connection is None:
+            self._connection = connect_log(self._layout, CONFIG)
+        connection = self._connection
+        parameters = {"ids": list(request_ids), "since": since}
+        with translated(self._root):
+            rows = persistently(lambda: connection.execute(_FIND, parameters).fetchall())
         return [Comparison(**dict(zip(Comparison.__struct_fields__, row, strict=True))) for row in rows]
 
     def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with translated(self._root):
-            return persistently(lambda: self._connected().execute(sql, parameters).fetchall())
-
-    def _connected(self) -> duckdb.DuckDBPyConnection:
-        if self._connection is None:
-            self._connection = connect_log(self._layout, {"memory_limit": MEMORY, "threads": 2})
-        return self._connection
+        with translated(self._root), connect_files(self._layout, CONFIG) as connection:
+            return persistently(lambda: connection.execute(sql, parameters).fetchall())
 
 
 _LANDED: Final = """
@@ -118,4 +118,4 @@ WHERE r.series = $series AND r."offset" >= $start
 _FIND: Final = f"""
 SELECT {", ".join(f'c."{name}"' for name in Comparison.__struct_fields__)} FROM comparisons AS c
 WHERE c.request_id IN (SELECT unnest($ids::VARCHAR[])) AND c.started_at >= $since
-"""  # noqa: S608 - our own names
+"""

@@ -69,7 +69,7 @@ def _touched(layout: Layout, compactor: Compactor, group: Group) -> bool:
         for table in _COMPARED:
             if table in group.tables:
                 rows = f"{compactor.source([group], table)} AS o"
-                sql = f"SELECT 1 FROM {rows} SEMI JOIN judged.comparisons AS n ON {_SAME} LIMIT 1"  # noqa: S608 - ours
+                sql = f"SELECT 1 FROM {rows} SEMI JOIN judged.comparisons AS n ON {_SAME} LIMIT 1"
                 if compactor.connection.execute(sql).fetchall():
                     return True
     return False
@@ -83,12 +83,12 @@ def _rewritten(compactor: Compactor, group: Group, now: datetime) -> Group | Non
         if table in sources:
             parts[table] = _replaced(table, sources[table], now)
     keys = " UNION ALL ".join(
-        f"SELECT o.request_id, o.target, o.role, o.started_at FROM {sources[table]} AS o"  # noqa: S608 - ours
+        f"SELECT o.request_id, o.target, o.role, o.started_at FROM {sources[table]} AS o"
         for table in _COMPARED
         if table in sources
     )
     names = ", ".join(f'n."{field.name}"' for field in table_schema("differences"))
-    parts["differences"] = f"SELECT {names} FROM judged.differences AS n SEMI JOIN ({keys}) AS o ON {_SAME}"  # noqa: S608 - ours
+    parts["differences"] = f"SELECT {names} FROM judged.differences AS n SEMI JOIN ({keys}) AS o ON {_SAME}"
     if "differences" in sources:
         kept = names.replace("n.", "o.")
         parts["differences"] += (

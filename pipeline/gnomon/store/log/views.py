@@ -22,6 +22,7 @@ __all__ = [
     "hot_rows",
     "manifest_row",
     "prepare_store",
+    "root_is",
     "sealed_rows",
     "write_catalog",
 ]
@@ -43,7 +44,7 @@ _PLAIN_HOT: Final = "UNION ALL SELECT {hot_columns} FROM ({hot}) AS h"
 def manifest_row() -> str:
     """SQL of the one row that says what counts."""
     return (
-        "SELECT arg_max(x.groups, x.version) AS groups, arg_max(x.covered, x.version) AS covered "  # noqa: S608 - ours
+        "SELECT arg_max(x.groups, x.version) AS groups, arg_max(x.covered, x.version) AS covered "
         f"FROM {_files('manifests')} AS x"
     )
 
@@ -56,7 +57,7 @@ def sealed_rows(table: str) -> str:
 def hot_rows(kind: str) -> str:
     """SQL of the batches that no group holds; a CTE named `manifest` is there."""
     return (
-        f"SELECT b.* FROM {_files(f'hot/{kind}')} AS b "  # noqa: S608 - ours
+        f"SELECT b.* FROM {_files(f'hot/{kind}')} AS b "
         "ANTI JOIN (SELECT unnest(m.covered, recursive := true) FROM manifest AS m) AS k "
         "ON k.series = b.series AND k.upto >= b.seq"
     )
@@ -80,7 +81,7 @@ def create_log_views(connection: duckdb.DuckDBPyConnection, root: Path, info: St
         root: Where readers will find the store's files: absolute.
         info: The store's.
     """
-    _root_is(connection, root)
+    root_is(connection, root)
     text = script("log/views.sql").replace("{manifest}", manifest_row())
     text = text.replace("{horizon_us}", str(info.horizon_us))
     text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
@@ -120,7 +121,7 @@ def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> 
                 connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
                 create_log_views(connection, layout.root, info)
                 if root is not None:
-                    _root_is(connection, root)
+                    root_is(connection, root)
                 connection.execute("CHECKPOINT made")
                 connection.execute("USE memory")
                 connection.execute("DETACH made")
@@ -133,7 +134,7 @@ def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> 
     return layout.catalog
 
 
-def _root_is(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+def root_is(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     """Say where the store is: views that are made need its files there, those that are asked do."""
     quoted = glob_root(root).replace("'", "''")
     connection.execute(f"CREATE OR REPLACE MACRO store_root() AS '{quoted}'")

@@ -81,15 +81,12 @@ class LogWriter:
         self._horizon_us = layout.info().horizon_us
         self._series = Series(layout, "worker", f"{topic}-{partition}", clock)
         self._recall = Recall(layout, self._series.footer.series)
+        self._rejects: set[tuple[str, int, int]] = set()
         self._seen = Seen(self._horizon_us)
         self._requests = Seen(self._horizon_us)
         self._untargeted = False
-        for request_id, target, role, started_us, missing in self._recall.landed(self._horizon_us):
-            self._seen.add(seen_key(request_id, target, role), started_us, missing=missing)
-            self._requests.add(seen_key(request_id, "", ""), started_us, missing=False)
-            self._untargeted |= missing and not target
-        start = self.position.offset if self.position else 0
-        self._rejects = set(self._recall.rejects(start))
+        if self._series.footer.seq > 1:
+            self._remember_landed()
 
     @property
     def position(self) -> Position | None:
@@ -148,6 +145,14 @@ class LogWriter:
             size=size,
             landed_at=footer.landed_at,
         )
+
+    def _remember_landed(self) -> None:
+        """Read back what may come again."""
+        for request_id, target, role, started_us, missing in self._recall.landed(self._horizon_us):
+            self._seen.add(seen_key(request_id, target, role), started_us, missing=missing)
+            self._requests.add(seen_key(request_id, "", ""), started_us, missing=False)
+            self._untargeted |= missing and not target
+        self._rejects.update(self._recall.rejects(self.position.offset if self.position else 0))
 
     def close(self) -> None:
         """Let go of what it has open; the series stays as it is."""
