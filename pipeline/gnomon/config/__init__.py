@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
+from gnomon.config.routes import Route, RouteTag, read_routes
 from gnomon.config.settings import (
     Decode,
     Emit,
@@ -36,6 +37,8 @@ __all__ = [
     "Log",
     "Operations",
     "Redact",
+    "Route",
+    "RouteTag",
     "Settings",
     "Store",
     "Verdict",
@@ -43,6 +46,7 @@ __all__ = [
     "find_database",
     "find_rules",
     "load_settings",
+    "read_routes",
     "render_settings",
     "secrets_of",
 ]

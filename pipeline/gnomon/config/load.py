@@ -12,6 +12,7 @@ from typing import Any, Final, get_origin, get_type_hints
 
 import msgspec
 
+from gnomon.config.routes import Route, read_routes
 from gnomon.config.settings import Settings, read_secret
 from gnomon.config.values import Leaf, Problem, in_words
 from gnomon.errors import ConfigError
@@ -42,13 +43,14 @@ class Loaded(msgspec.Struct, frozen=True):
     """Settings and where they are from.
 
     `origins` has an entry for each key that was set: the name of the file or of the variable. `warnings` are
-    sentences to show.
+    sentences to show. `routes` are what `settings.route` says.
     """
 
     settings: Settings
     file: Path | None = None
     origins: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
 
 
 @cache
@@ -124,7 +126,9 @@ def load_settings(option: Path | None, environ: Mapping[str, str]) -> Loaded:
             _put(values, key.path, value)
             origins[key.dotted] = key.env
     _settle_secrets(values, origins)
-    return Loaded(_build(Settings, values), file, origins, _unknown_variables(environ))
+    settings: Settings = _build(Settings, values)
+    routes = read_routes(settings.route, file)
+    return Loaded(settings, file, origins, _unknown_variables(environ), routes)
 
 
 def find_database(option: Path | None, settings: Settings) -> Path:

@@ -19,7 +19,7 @@ from gnomon.core.pointer import parse_pointer
 from gnomon.core.tags import read_tags
 from gnomon.model import JsonValue
 
-__all__ = ["Destination", "Event", "EventRouter", "Routing", "Tag", "values_at"]
+__all__ = ["Destination", "Event", "EventRouter", "Routing", "Tag", "scalar_text", "values_at"]
 
 Destination: TypeAlias = Literal["clean", "synthetic", "quarantine", "both"]
 
@@ -66,10 +66,10 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.equals is None and self.among is None and self.prefix is None and self.regex is None:
             return True
-        text = _text(value)
+        text = scalar_text(value)
         return (
             text is not None
-            and (self.equals is None or text == _text(self.equals))
+            and (self.equals is None or text == scalar_text(self.equals))
             and (self.among is None or text in self.among)
             and (self.prefix is None or text.startswith(self.prefix))
             and (self.regex is None or self.regex.search(text) is not None)
@@ -88,7 +88,7 @@ class EventRouter:
     def __init__(self, tags: Iterable[Tag], read: Callable[[bytes], JsonValue] | None) -> None:
         self._read = read
         self._paths = [(tag, parse_pointer(tag.path)) for tag in tags if tag.path is not None]
-        self._headers = [(tag, tag.header.lower()) for tag in tags if tag.header is not None]
+        self._headers = [(tag, tag.header.strip().lower()) for tag in tags if tag.header is not None]
 
     def judge(self, event: Event) -> Routing:
         """Say where an event goes. Never raises."""
@@ -108,7 +108,8 @@ class EventRouter:
     def _header_rule(self, headers: Sequence[tuple[str, bytes | None]]) -> str | None:
         if not headers:
             return None
-        texts = [(name.lower(), (value or b"").decode("utf-8", "replace")) for name, value in headers]
+        # A name with white space around it is no name of HTTP or Kafka's clients: better synthetic than leaked
+        texts = [(name.strip().lower(), (value or b"").decode("utf-8", "replace")) for name, value in headers]
         if read_tags(texts).synthetic is not None:
             named = any(name == "x-synthetic" and value.strip() for name, value in texts)
             return "header x-synthetic" if named else "baggage synthetic"
@@ -145,7 +146,7 @@ def values_at(document: JsonValue, steps: Sequence[str]) -> list[JsonValue]:
     return found
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+def scalar_text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
     """Give the text by which a scalar is compared; None for objects, arrays and null."""
     if isinstance(value, str):
         return value
@@ -158,10 +159,10 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
 
 def _contains(value: JsonValue, wanted: str | float | bool) -> bool:  # noqa: FBT001 - a JSON scalar
     """Whether an array has an element, an object a member of that name, or a text a part."""
-    text = _text(wanted) or ""
+    text = scalar_text(wanted) or ""
     if isinstance(value, list):
-        return any(_text(element) == text for element in value)
+        return any(scalar_text(element) == text for element in value)
     if isinstance(value, dict):
         return text in value
-    own = _text(value)
+    own = scalar_text(value)
     return own is not None and text in own

@@ -7,17 +7,27 @@ its own event loop. Parts report to the readiness, and count.
 from __future__ import annotations
 
 from gnomon.operations.logs import configure_logging
-from gnomon.operations.metrics import METRICS, Metric, PartitionState, ProcessMetrics, WorkerMetrics
+from gnomon.operations.metrics import (
+    METRICS,
+    AuditMetrics,
+    Metric,
+    PartitionState,
+    ProcessMetrics,
+    RouteMetrics,
+    WorkerMetrics,
+)
 from gnomon.operations.readiness import Readiness
 from gnomon.operations.server import OperationsServer
 
 __all__ = [
     "METRICS",
+    "AuditMetrics",
     "Metric",
     "OperationsServer",
     "PartitionState",
     "ProcessMetrics",
     "Readiness",
+    "RouteMetrics",
     "WorkerMetrics",
     "configure_logging",
 ]

@@ -21,7 +21,15 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from gnomon.model import Comparison, Reject
 from gnomon.operations.readiness import Readiness
 
-__all__ = ["METRICS", "Metric", "PartitionState", "ProcessMetrics", "WorkerMetrics"]
+__all__ = [
+    "METRICS",
+    "AuditMetrics",
+    "Metric",
+    "PartitionState",
+    "ProcessMetrics",
+    "RouteMetrics",
+    "WorkerMetrics",
+]
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Bounds of the buckets of histograms of seconds."""
@@ -88,6 +96,7 @@ METRICS: Final = tuple(
                 "gauge",
                 "Records on Kafka that this worker has still to read",
                 ("topic", "partition"),
+                ("worker", "route"),
             ),
             Metric(
                 "gnomon_watermark_age_seconds",
@@ -97,6 +106,42 @@ METRICS: Final = tuple(
             ),
             Metric("gnomon_pending_requests", "gauge", "Requests that wait for a counterpart", ("topic", "partition")),
             Metric("gnomon_pending_bytes", "gauge", "Memory of waiting requests, in bytes", ("topic", "partition")),
+            Metric(
+                "gnomon_routed_events_total",
+                "counter",
+                "Events sent on: clean, synthetic, both (tombstones) or quarantine",
+                ("topic", "destination"),
+                ("route",),
+            ),
+            Metric(
+                "gnomon_route_retries_total",
+                "counter",
+                "Transactions that were taken back, and whose events are read again",
+                ("topic",),
+                ("route",),
+            ),
+            Metric(
+                "gnomon_route_transaction_seconds",
+                "histogram",
+                "Time from the first event of a transaction until it was committed, in seconds",
+                (),
+                ("route",),
+            ),
+            Metric("gnomon_route_users", "gauge", "Users in force of a route's users_file", ("topic",), ("route",)),
+            Metric(
+                "gnomon_route_users_problem",
+                "gauge",
+                "1 while the users_file is broken and the users that were read before are in force",
+                ("topic",),
+                ("route",),
+            ),
+            Metric(
+                "gnomon_synthetic_leaks_total",
+                "counter",
+                "Events on a clean topic that today's rules would not have let there",
+                ("topic", "rule"),
+                ("route",),
+            ),
             Metric("gnomon_batch_seconds", "histogram", "Time to compare one batch, in seconds"),
             Metric("gnomon_landing_seconds", "histogram", "Time to land one batch durably, in seconds"),
         ),
@@ -200,6 +245,41 @@ class WorkerMetrics(ProcessMetrics):
             self._differences.labels(role).inc(max(count, 0))
         for reject in rejects:
             self._rejects.labels(reject.reason if reject.reason in REASONS else "malformed").inc()
+
+
+class RouteMetrics(ProcessMetrics):
+    """The metrics of `gnomon route`.
+
+    Args:
+        readiness: What the parts report to.
+        lags: Gives, by topic and partition, the records that are still to be read, when Prometheus asks.
+    """
+
+    def __init__(self, readiness: Readiness, lags: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
+        super().__init__("route", readiness)
+        self.routed = self._counter("gnomon_routed_events_total")
+        """Labelled by topic and destination."""
+        self.retries = self._counter("gnomon_route_retries_total")
+        """Labelled by topic."""
+        self.transaction_seconds = self._histogram("gnomon_route_transaction_seconds")
+        self.users = self._gauge("gnomon_route_users")
+        """Labelled by topic."""
+        self.users_problem = self._gauge("gnomon_route_users_problem")
+        """Labelled by topic."""
+        self.observe("gnomon_consumer_lag_records", lags)
+
+
+class AuditMetrics(ProcessMetrics):
+    """The metrics of `gnomon route audit --follow`.
+
+    Args:
+        readiness: What the parts report to.
+    """
+
+    def __init__(self, readiness: Readiness) -> None:
+        super().__init__("route", readiness)
+        self.leaks = self._counter("gnomon_synthetic_leaks_total")
+        """Labelled by topic and rule."""
 
 
 class _Observed(Collector):
