@@ -65,7 +65,7 @@ _PADDING: Final = "x" * 700
 _ODD: Final[list[tuple[dict[str, Any], Headers]]] = [
     ({}, [("x-synthetic", b"load")]),
     ({}, [("X-Synthetic", b" probe ")]),
-    ({}, [("x-SYNTHETIC", b"")] + [("X-SYNTHETIC", b"second")]),
+    ({}, [("x-SYNTHETIC", b""), ("X-SYNTHETIC", b"second")]),
     ({}, [("baggage", b"a=b , synthetic = load%20test ; ttl=3")]),
     ({}, [("Baggage", b"a=b"), ("BAGGAGE", b"synthetic=%C3%A9")]),
     ({}, [("x-run", b"load-12")]),
