@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
+from tests.kafka.brokers import wait_for
 from tests.kafka.fixtures import Topics
 from tests.kafka.workers import WorkerProcess
 
@@ -154,42 +154,38 @@ class Outcome(NamedTuple):
 
 
 def read_all(bootstrap: str, topic: str) -> list[Outcome]:
-    """Read what is committed on a topic now, in order of partition and offset."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": f"read-{secrets.token_hex(4)}",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": False,
-            "auto.offset.reset": "earliest",
-        }
-    )
+    """Read what is committed on a topic now, in order of partition and offset.
+
+    A transaction's end reaches the offsets of a group before it reaches all topics; so this reads to where partitions
+    end for those who read uncommitted records too, and a transaction that nobody ends is an error.
+    """
+    options: dict[str, Any] = {
+        "bootstrap.servers": bootstrap,
+        "group.id": f"read-{secrets.token_hex(4)}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+    }
+    everything = Consumer(options | {"isolation.level": "read_uncommitted"})
+    consumer = Consumer(options | {"isolation.level": "read_committed"})
     try:
         count = len(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
-        marks = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=30) for n in range(count)}
+        marks = {n: everything.get_watermark_offsets(TopicPartition(topic, n), timeout=30) for n in range(count)}
         consumer.assign([TopicPartition(topic, n, low) for n, (low, _) in marks.items()])
         found: list[Outcome] = []
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
+
+        def is_read() -> bool:
             for message in consumer.consume(10_000, 0.5):
                 assert message.error() is None, message.error()
-                found.append(
-                    Outcome(
-                        message.partition(),
-                        message.offset(),
-                        message.key(),
-                        message.value(),
-                        list(message.headers() or []),
-                        message.timestamp()[1],
-                    )
-                )
+                place, when = (message.partition(), message.offset()), message.timestamp()[1]
+                found.append(Outcome(*place, message.key(), message.value(), list(message.headers() or []), when))
             positions = {part.partition: part.offset for part in consumer.position(consumer.assignment())}
-            if all(positions[n] >= high or low == high for n, (low, high) in marks.items()):
-                break
+            return all(positions[n] >= high or low == high for n, (low, high) in marks.items())
+
+        wait_for(f"{topic} is read", is_read, 120)
         return sorted(found, key=lambda one: one[:2])
     finally:
         consumer.close()
+        everything.close()
 
 
 def committed(bootstrap: str, group: str, topic: str, partitions: int = 4) -> int:

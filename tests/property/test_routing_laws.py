@@ -1,4 +1,4 @@
-"""Laws of the filter: no event with a tag is ever clean, nothing raises, and what is there does not matter otherwise."""
+"""Laws of the filter: no event with a tag is ever clean, nothing raises, and events without a tag are not lost."""
 
 from __future__ import annotations
 

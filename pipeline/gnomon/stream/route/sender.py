@@ -83,6 +83,9 @@ class KafkaSender:
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
             raise _lost(error, self._source) from error
+        except asyncio.CancelledError:  # the group is on the move
+            await self.close()
+            raise
 
     async def begin(self) -> None:
         """Begin a transaction (see `Sends`)."""
