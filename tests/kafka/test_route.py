@@ -93,7 +93,8 @@ def check(kafka: KafkaProcess, split: Split, events: list[Business]) -> None:
         found = read_all(kafka.bootstrap, topic)
         numbers = [one.number for one in found]
         wanted = sorted((n for n, event in sent.items() if event.synthetic is synthetic), key=where.__getitem__)
-        assert len(numbers) == len(wanted)
+        lacking = sorted(where[n] for n in set(wanted) - set(numbers))
+        assert not lacking, f"{len(lacking)} are not on {topic}, from {lacking[0]} to {lacking[-1]}"
         assert numbers == wanted
         for one in found:
             event = sent[one.number]

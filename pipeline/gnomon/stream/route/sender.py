@@ -129,7 +129,9 @@ class KafkaSender:
             with suppress(KafkaError, OSError):
                 await self._producer.client.close()
             sender.sender_task.cancel()
-        for future in self._sent:
+        accumulator = self._producer._message_accumulator  # noqa: SLF001 - nobody else looks at what it waits for
+        waiters = [batch._drain_waiter for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+        for future in [*self._sent, *waiters]:
             if future.done() and not future.cancelled():
                 future.exception()  # it has been looked at
             else:
