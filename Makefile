@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 
-.PHONY: help demo test test-fast lint format bench docs notebook clean
+.PHONY: help demo test test-fast lint format bench soak docs notebook clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1	\2/' | expand -t 16
@@ -45,6 +45,9 @@ format: $(STAMP)  ## let ruff lay out and repair the code
 
 bench: $(STAMP)  ## measure; prints ratios, never fails on a time
 	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit $$?; done
+
+soak: $(STAMP)  ## a worker at full speed for ten minutes: is its memory flat, and every pair there once
+	$(BIN)/python tests/benchmarks/soak_worker.py
 
 docs: $(STAMP)  ## write schemas/ and docs/{cli,configuration,operations}.md anew from the code
 	$(BIN)/python -m gnomon.reference

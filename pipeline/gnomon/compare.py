@@ -147,6 +147,7 @@ class _Run:
             self._compare(spill, pending, progress)
         rules = self.request.rules
         self.stage.add_rules(rules.version, rules.text, self.started_at)
+        self.stage.bound_patterns(self.request.settings.limits.patterns)
         statistics = self.stage.statistics()
         self._report(statistics)
         return self._land(statistics)

@@ -104,6 +104,15 @@ class Engine:
         members = [*([request.joined.live] if request.joined.live else []), *request.joined.others.values()]
         return [self._redactor.exchange(member.exchange, request.rules) for member in members]
 
+    def redacted(self, exchange: Exchange, endpoint: str) -> Exchange:
+        """Redact a stored exchange under these rules."""
+        return self._redactor.exchange(exchange, self.rules.for_endpoint(exchange.service, endpoint))
+
+    def redacted_differences(self, owner: Comparison, differences: list[Difference]) -> list[Difference]:
+        """Redact the stored differences of a comparison under these rules."""
+        rules = self.rules.for_endpoint(owner.service, owner.endpoint)
+        return [self._redactor.difference(d, rules) for d in differences]
+
     def renamed(self, old: Comparison, before: RuleSet) -> str:
         """Name the endpoint of a stored comparison whose request is gone but for method and path.
 

@@ -74,6 +74,8 @@ MAX_INSTANT_US = 253_402_300_799_999_999
 
 Header: TypeAlias = tuple[str, str]
 Text: TypeAlias = str
+Expected: TypeAlias = Annotated[str, msgspec.Meta(pattern="^(shadow(:.*)?|control)$")]
+BodyHash: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z._-]+:[0-9A-Fa-f]+$")]
 
 
 def instant(us: int) -> datetime:
@@ -84,14 +86,15 @@ def instant(us: int) -> datetime:
 class Body(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What was on the wire after transfer-encoding and before content-decoding.
 
-    `size` and `hash` are of the whole body, in bytes, so two truncated bodies can still be told equal.
+    `size` and `hash` (`sha256:<hex>`) are of the whole body, in bytes, so two truncated bodies can still be told equal.
     """
 
     data: str
     encoding: Literal["text", "base64"]
     size: Annotated[int, msgspec.Meta(ge=0)]
-    hash: str | None = None
-    truncated: bool = False
+    hash: BodyHash | None = None
+    # Not a plain default: with `omit_defaults` that would be left out, and only the hash may be
+    truncated: bool = msgspec.field(default_factory=bool)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -104,7 +107,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: Body | None = None
 
 
-class Response(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """The response as the emitter saw it; gRPC's status is in `trailers`."""
 
     status: Annotated[int, msgspec.Meta(ge=0, le=999)]
@@ -131,7 +134,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     role: Role
     target: str = ""
-    expect: list[str] | None = None
+    expect: list[Expected] | None = None
     service: str = ""
     started_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)]
     duration_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)] | None = None

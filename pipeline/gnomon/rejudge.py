@@ -2,16 +2,18 @@
 
 Three kinds of evidence, from the best down:
 
-- the stored exchanges: the request is compared anew;
+- the stored exchanges: the request is compared anew, unless redaction took from them what the differences still show;
 - the stored differences: each is looked at under the new rules, as long as these align documents as the old did;
 - the outcome alone (`match`, errors, missing sides): it stays, unless the old rules may have hidden something that
   the new ones would show.
 
-What cannot be judged again keeps its row, with the old rules' version, and is counted by the reason.
+What cannot be judged again keeps its row, with the old rules' version, and is counted by the reason. What the new
+rules hide is hidden in all that is stored, whether it can be judged again or not.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator
@@ -41,6 +43,10 @@ __all__ = ["RejudgeSummary", "rejudge"]
 Judged = tuple[Comparison, list[Difference]]
 Obstacle = Literal["hidden", "evidence_gone"]
 
+_MARK: Final = re.compile(r"\bredacted\b")
+"""What was redacted lost its type and what was in it; the differences were found before."""
+_DROPPED: Final = re.compile(r"\bredacted\b(?!:hmac-sha256:)")
+"""What a rule dropped looks alike on both sides, whatever it was."""
 _DECIDED_WITHOUT_BODIES: Final = ("live_error", "shadow_error", "shadow_missing", "live_missing")
 
 
@@ -93,8 +99,12 @@ def rejudge(
                         for new, differences in reviewer.judge(request, tally):
                             if not dry_run:
                                 stage.add(new, differences)
+                        if not dry_run:
+                            for exchange, endpoint in reviewer.evidence(request):
+                                stage.add_exchange(exchange, endpoint, request.comparisons[0][0].started_at)
             if not dry_run:
                 stage.add_rules(rules.version, rules.text, started_at)
+                stage.bound_patterns(settings.limits.patterns)
                 now = datetime.now(UTC)
                 run = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
                 stage.land(
@@ -157,24 +167,39 @@ class _Reviewer:
 
     def judge(self, request: JudgedRequest, tally: _Tally) -> Iterator[Judged]:
         """Give the new rows of one request, and count."""
-        anew = {(new.role, new.target): (new, differences) for new, differences in self._anew(request.exchanges)}
+        answers = msgspec.json.encode([exchange.response for exchange in request.exchanges]).decode()
+        exchanges = [] if _DROPPED.search(answers) else request.exchanges
+        anew = {(new.role, new.target): (new, differences) for new, differences in self._anew(exchanges)}
+        marked = _MARK.search(answers) is not None
         for old, differences in request.comparisons:
             if self._target not in (None, old.target):
                 continue  # a control comes along for what it says of noise
             judged = anew.get((old.role, old.target))
-            if judged is None or (judged[0].outcome == "incomparable" != old.outcome):
-                # not stored, or redaction has taken from the stored body what could be compared
-                reviewed = self._review(old, differences)
-                if isinstance(reviewed, str):
-                    tally.obstacles[reviewed] += 1
-                    tally.count(old, old)
-                    continue
+            if judged is not None and judged[0].outcome == "incomparable" != old.outcome:
+                judged = None  # redaction has taken from the stored body what could be compared
+            reviewed = self._review(old, differences) if judged is None or marked else None
+            if isinstance(reviewed, tuple):
                 judged = reviewed
-            else:
+            elif judged is not None:
                 judged = (_placed(judged[0], old), judged[1])
+            else:
+                tally.obstacles[reviewed or "evidence_gone"] += 1
+                tally.count(old, old)
+                yield old, self._engine.redacted_differences(old, differences)
+                continue
             tally.judged += 1
             tally.count(old, judged[0])
             yield judged
+
+    def evidence(self, request: JudgedRequest) -> Iterator[tuple[Exchange, str]]:
+        """Give the exchanges of a judged request that are to be stored otherwise now, with its endpoint's name."""
+        old = request.comparisons[0][0]
+        before = self._rules_of(old.rules)
+        endpoint = old.endpoint if before is None else self._engine.renamed(old, before)
+        for exchange in request.exchanges:
+            redacted = self._engine.redacted(exchange, endpoint)
+            if redacted != exchange or endpoint != old.endpoint:
+                yield redacted, endpoint
 
     def _anew(self, exchanges: list[Exchange]) -> Iterator[Judged]:
         """Compare stored exchanges; only sides that were stored are known."""
@@ -201,12 +226,12 @@ class _Reviewer:
         old = msgspec.structs.replace(old, endpoint=endpoint)
         if old.outcome not in _DECIDED_WITHOUT_BODIES and may_reveal(mine, theirs):
             return "hidden"
-        if not old.differences:
+        unread = "as before" if old.outcome == "incomparable" and not theirs.ignores_body else None
+        if not old.differences and (unread or old.outcome != "incomparable"):
             return msgspec.structs.replace(old, rules=version), []
         if len(differences) < old.differences or not same_alignment(mine, theirs):
             return "evidence_gone"
-        kept = review_differences(differences, theirs)
-        unread = "as before" if old.outcome == "incomparable" else None
+        kept = self._engine.redacted_differences(old, review_differences(differences, theirs))
         return self._engine.rebuilt(old, kept, outcome_of(Findings(kept, unread), kept)), kept
 
     def _rules_of(self, version: str) -> RuleSet | None:

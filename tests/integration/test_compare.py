@@ -165,6 +165,18 @@ def test_evidence_is_kept_for_diverging_requests_up_to_a_budget(tmp_path: Path) 
     assert rows(db, "SELECT count(*) FROM exchanges WHERE request_id = 'same'") == [(0,)]
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_patterns_past_the_bound_are_other(tmp_path: Path, fresh: bool) -> None:
+    """`limits.patterns` of each endpoint keep their name, in the summary and in the database."""
+    db = tmp_path / "g.duckdb"
+    capture = write(tmp_path / "c.ndjson", pair("r-1", {"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2, "c": 2}))
+    if not fresh:
+        assert len(compare(db, capture).fields) == 3
+    summary = compare(db, capture, limits=msgspec.structs.replace(Settings().limits, patterns=2))
+    assert sorted(field.pattern for field in summary.fields) == ["(other)", "/body/a", "/body/b"]
+    assert rows(db, "SELECT pattern FROM field_stats ORDER BY 1") == [("(other)",), ("/body/a",), ("/body/b",)]
+
+
 def judge(db: Path, rules: str, *, dry_run: bool = False) -> RejudgeSummary:
     """Judge everything again."""
     return rejudge(db, parse_rules(rules), Settings(), selection=Selection(synthetic="include"), dry_run=dry_run)

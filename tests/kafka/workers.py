@@ -60,11 +60,15 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill it; where the test failed, show what it said."""
+        """Kill it, and say what it said: pytest shows that where a test failed."""
         self.kill()
-        if error is not None:
-            print(self.log.read_text(errors="replace")[-4000:], file=sys.stderr)  # noqa: T201 - pytest shows it
+        print(self.log.read_text(errors="replace")[-4000:], file=sys.stderr)  # noqa: T201 - see above
         self.log.unlink()
+
+    def wait_until_it_reads(self, seconds: float = 60) -> None:
+        """Wait until it has partitions to read, again where it was started again."""
+        seen = self._seen
+        wait_for("the worker reads", lambda: b"is read from" in self.log.read_bytes()[seen:], seconds)
 
     def again(self) -> None:
         """Start it anew, after its end."""
@@ -90,6 +94,7 @@ class WorkerProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
+            self._seen = log.tell()
             return subprocess.Popen(
                 [sys.executable, "-m", "gnomon", self.command],
                 env=self._environment,

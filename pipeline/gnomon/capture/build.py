@@ -58,16 +58,31 @@ class RequestIds:
     """Join keys for captures without request ids, the same for the same requests in the same order.
 
     One of these serves all sources of a run, so that a live capture in several files counts on. It holds 8 bytes
-    and a count for each distinct request.
+    and a count for each distinct request, 16 bytes for each trace.
     """
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int], int] = {}
+        self._traces: set[tuple[str, int]] = set()
 
     def derive(self, prefix: str, role: Role, request: tuple[str, str, Body | None]) -> str:
         """Return `PREFIX:<hash16>:<n>`: of method, path with query and body; `n` is the order of appearance."""
+        return self._counted(prefix, role, request, b"")
+
+    def of_trace(self, trace: str, role: Role, request: tuple[str, str, Body | None]) -> str:
+        """Return the trace id for the first request of a trace, and `TRACE:<hash16>:<n>` for each later one.
+
+        A browser gives all calls of a page one trace, a proxy all calls of a transaction: they are not duplicates.
+        """
+        index = (role, int(trace, 16))
+        if index not in self._traces:
+            self._traces.add(index)
+            return trace
+        return self._counted(trace, role, request, trace.encode())
+
+    def _counted(self, prefix: str, role: Role, request: tuple[str, str, Body | None], scope: bytes) -> str:
         method, path, body = request
-        digest = hashlib.sha256(f"{method.upper()}\0{path}\0".encode("utf-8", "replace"))
+        digest = hashlib.sha256(scope + f"{method.upper()}\0{path}\0".encode("utf-8", "replace"))
         digest.update((body.data if body else "").encode("utf-8", "replace"))
         key = digest.hexdigest()[:16]
         index = (role, int(key, 16))

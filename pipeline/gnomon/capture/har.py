@@ -4,9 +4,10 @@ http://www.softwareishard.com/blog/har-12-spec/: `log.entries[]` with `request`,
 and `timings` where -1 means "does not apply". Entries are read one at a time, so the size of the file does not
 matter, and a file that was cut off gives the entries before that.
 
-A HAR has no request ids. The request's `x-request-id` is taken where there is one (`traceparent` is not: a browser
-gives all calls of one page the same trace); else the id is made of method, path with query, request body and order
-of appearance, so that a live and a shadow HAR of the same calls pair, whatever their hosts are.
+A HAR has no request ids. The request's `x-request-id` is taken where there is one, then the trace id of its
+`traceparent` (with a suffix from the second call of a trace on: a browser gives all calls of one page the same); else
+the id is made of method, path with query, request body and order of appearance, so that a live and a shadow HAR of
+the same calls pair, whatever their hosts are.
 Bodies in a HAR are already content-decoded, therefore `content-encoding` is left out where there is a body.
 """
 
@@ -79,8 +80,11 @@ def _exchange(data: bytes, reading: Reading) -> Exchange:
     role = reading.role_of(tags.role)
     status = _status(response)
     key = (request.method, request.path, request.body)
+    request_id = tags.request_id
+    if not request_id:
+        request_id = reading.ids.of_trace(tags.trace, role, key) if tags.trace else reading.ids.derive("har", role, key)
     return Exchange(
-        request_id=tags.request_id or reading.ids.derive("har", role, key),
+        request_id=request_id,
         role=role,
         started_us=instant_us(entry.get("startedDateTime")),
         duration_us=_duration(entry),

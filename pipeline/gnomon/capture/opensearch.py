@@ -6,8 +6,9 @@
 `inlinedJsonBody`, `inlinedJsonSequenceBodies`, `inlinedTextBody` or `inlinedBase64Body`.
 
 One tuple gives two records: the source's exchange is live, the target's is shadow. The replayer tries again when the
-target fails; the last attempt is the shadow's. The request id is `x-request-id` of the source request, else
-`connectionId`, which is unique. Tuples have no time: the response's `date` header serves, without one it is 1970.
+target fails; the last attempt is the shadow's. The request id is `x-request-id` of the source request, else the trace
+id of its `traceparent` (with a suffix from the second tuple of a trace on), else `connectionId`, which is unique.
+Tuples have no time: the response's `date` header serves, without one it is 1970.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def read_opensearch(stream: ByteStream, reading: Reading) -> Iterator[RawRecord 
             continue
         try:
             found = _parse(piece.data)
-            request_id = _request_id(found)
+            request_id = _request_id(found, reading)
         except BadEntryError as bad:
             yield reading.reject(piece.line, bad.reason, piece.data)
             continue
@@ -111,14 +112,19 @@ def _parse(data: bytes) -> _Tuple:
         raise BadEntryError(f"not an OpenSearch replayer tuple: {error}") from error
 
 
-def _request_id(found: _Tuple) -> str:
+def _request_id(found: _Tuple, reading: Reading) -> str:
     if found.source_request is None and found.target_request is None:
         raise BadEntryError("not an OpenSearch replayer tuple: neither sourceRequest nor targetRequest")
-    headers = _headers(found.source_request or found.target_request or {})
-    name = read_tags(headers).request_id or found.connection_id
-    if not name:
-        raise BadEntryError("a tuple without x-request-id and without connectionId")
-    return clean(name)
+    message = found.source_request or found.target_request or {}
+    tags = read_tags(_headers(message))
+    if tags.request_id:
+        return tags.request_id
+    if tags.trace:
+        request = _request(message)
+        return reading.ids.of_trace(tags.trace, reading.role or "live", (request.method, request.path, request.body))
+    if not found.connection_id:
+        raise BadEntryError("a tuple without x-request-id, without traceparent and without connectionId")
+    return clean(found.connection_id)
 
 
 def _sides(found: _Tuple, asked: Role | None) -> Iterator[_Side]:

@@ -28,6 +28,9 @@ _STARTS_WITH_VERSION: Final = (b'{"v":1,', b'{"v": 1,')
 _STARTS_WITH_ID: Final = re.compile(rb'\{"v": ?1, ?"request_id": ?"([ !#-\[\]-~]{1,256})"')
 """As most emitters write a record; the id is of plain ASCII, without an escape."""
 
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_PADDINGS: Final = (b"=", b"==")
+
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -113,12 +116,24 @@ def _decode(data: bytes, role: Role | None) -> Exchange:
         raise _Refused(f"`response` and `error` are both {state}, expected exactly one of them")
     if exchange.as_of is not None and not _is_rfc3339(exchange.as_of):
         raise _Refused(f"`as_of` is {shown(exchange.as_of)}, expected an RFC 3339 time such as 2027-07-12T00:00:00Z")
+    body = exchange.request.body
+    if body is not None and body.encoding != "text" and not _is_base64(body.data):
+        raise _Refused("`request.body.data` is not base64, which its `encoding` says it is")
+    body = None if exchange.response is None else exchange.response.body
+    if body is not None and body.encoding != "text" and not _is_base64(body.data):
+        raise _Refused("`response.body.data` is not base64, which its `encoding` says it is")
     # The struct is frozen for all who get it; nobody has got it yet
     if role is not None:
         msgspec.structs.force_setattr(exchange, "role", role)
     if not exchange.service:
         msgspec.structs.force_setattr(exchange, "service", _host(exchange.request))
     return exchange
+
+
+def _is_base64(data: str) -> bool:
+    """Tell base64 (RFC 4648, section 4) by its letters and its length: a fifth of what decoding it would cost."""
+    rest = data.encode().translate(None, _BASE64)
+    return len(data) % 4 == 0 and (not rest or (rest in _PADDINGS and data.endswith(rest.decode())))
 
 
 def _host(request: Request) -> str:

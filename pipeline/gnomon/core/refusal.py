@@ -30,6 +30,8 @@ _CHOICES: Final = {
     "role": _listed(get_args(Role)),
     "kind": _listed(get_args(ErrorKind)),
     "encoding": "text or base64",
+    "expect[]": "shadow, shadow:TARGET or control",
+    "hash": "ALGORITHM:HEX",
 }
 _TYPES: Final = {
     "array": "an array",
@@ -46,8 +48,10 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _TYPE = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _RANGE = re.compile(r"Expected `int` ([<>])= (-?\d+)")
 _LENGTH = re.compile(r"Expected `(str|array)` of length (?:([<>])= )?(\d+)")
+_PATTERN = "Expected `str` matching regex"
 _SYNTAX = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)", re.DOTALL)
 _NOT_A_NUMBER = re.compile(rb"-?(?:NaN|Infinity)")
+_INDEX = re.compile(r"\[[^\]]*\]")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
 
@@ -99,11 +103,11 @@ def _explain_shape(message: str, text: bytes) -> str:
         return f"`{f'{path}.{missing[1]}'[1:]}` is missing"
     kinds = _TYPE.fullmatch(problem)
     name = f"`{path[1:]}`" if path else "the record"
-    choices = _CHOICES.get(path.rpartition(".")[2])
+    choices = _CHOICES.get(_INDEX.sub("[]", path.rpartition(".")[2]))
     if kinds:
         return f"{name} is {_kind(kinds[2])}, expected {choices or _kind(kinds[1])}"
     value = _value_at(path, text)
-    if choices and problem.startswith("Invalid enum value"):
+    if choices and problem.startswith(("Invalid enum value", _PATTERN)):
         return f"{name} is {shown(value)}, expected {choices}"
     bound = _RANGE.fullmatch(problem)
     if bound:

@@ -320,6 +320,11 @@ class EndpointRules:
         self.root = self._automaton.start()
         self._may_lift = any(item.may_lift() for item in compiled)
 
+    @property
+    def ignores_body(self) -> bool:
+        """Whether nothing in the body can make a difference, so that it need not be comparable."""
+        return self.root.child("body").skip
+
     def keeps_header(self, name: str, part: str = "headers") -> bool:
         """Whether a header (lower-case name) of `headers` or `trailers` is in the document.
 

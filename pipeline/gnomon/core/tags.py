@@ -119,7 +119,7 @@ def read_tags(headers: Iterable[Header]) -> Tags:
         flags=flags,
         as_of=_first(
             value
-            for value in [*seen.get("x-as-of", ()), *(value for name, value in baggage if name in _AS_OF)]
+            for value in [*seen.get("x-as-of", ()), *(value for name, value in baggage if name == "as-of")]
             if _is_instant(value.strip())
         ),
         role=_role(seen.get("x-gnomon-role", ())),
@@ -130,7 +130,6 @@ _READ: Final = frozenset(
     {"x-request-id", "traceparent", "x-synthetic", "x-feature-flags", "x-as-of", "x-gnomon-role", "baggage"}
 )
 _NONE: Final = Tags()
-_AS_OF: Final = frozenset({"as-of", "as_of"})
 
 
 def write_tags(tags: Tags) -> list[Header]:

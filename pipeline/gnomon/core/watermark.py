@@ -49,6 +49,10 @@ class Watermark:
             self._idle_since_us = now_us
         return self.us + max(now_us - self._idle_since_us, 0)
 
+    def idle_for(self, now_us: int) -> int:
+        """Say how long no record has come, by the clock."""
+        return 0 if self._idle_since_us is None else max(now_us - self._idle_since_us, 0)
+
     def flow(self, to_us: int, now_us: int) -> None:
         """Let event time flow to where `idle` said, or less far."""
         self.us = max(self.us, to_us)

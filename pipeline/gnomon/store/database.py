@@ -44,6 +44,10 @@ READ_MEMORY = "512MB"
 TRIES = 5
 
 
+_NOT_A_DATABASE = ("not a valid DuckDB database", "Is a directory", "Cannot launch in-memory database")
+"""How DuckDB says so; the last one of data files, which it would rather read than open."""
+
+
 @cache
 def script(name: str) -> str:
     """The text of one of the package's `.sql` files."""
@@ -74,6 +78,8 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         holder = re.search(r"\(PID (\d+)\)", text)
         by = f"process {holder[1]}" if holder else "another connection"
         return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
+    if any(sign in text for sign in _NOT_A_DATABASE):
+        return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
     if isinstance(error, duckdb.IOException) or "version number" in text:
         return _unreadable(path, error, said)
     if isinstance(error, duckdb.PermissionException):
@@ -89,8 +95,6 @@ def _unreadable(path: Path, error: duckdb.Error, said: str) -> GnomonError:
     """What it means that `path` cannot be read or written."""
     if "version number" in said:
         return InputError(f"{path} was written by another version of DuckDB: {said}", "upgrade duckdb to read it")
-    if "not a valid DuckDB database" in said or "Is a directory" in said:
-        return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
     if path.is_dir() and is_gone(error):
         return DependencyError(f"{path} was compacted while it was read", "try again")
     return InputError(f"{path} cannot be read or written: {said}", "check that it is there and whole")
@@ -185,9 +189,10 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None
         InputError: It is not a database, not Gnomon's, or of a newer version.
     """
     quoted = str(path.resolve()).replace("'", "''")
-    options = "" if path.exists() else f" (STORAGE_VERSION '{STORAGE_VERSION}')"
+    # Without the type a JSON, CSV or Parquet file is attached as a view of itself, in memory
+    options = "TYPE duckdb" if path.exists() else f"TYPE duckdb, STORAGE_VERSION '{STORAGE_VERSION}'"
     with translated(path):
-        connection.execute(f"ATTACH '{quoted}' AS {name}{options}")
+        connection.execute(f"ATTACH '{quoted}' AS {name} ({options})")
         if _tables(connection, name):
             check_version(connection, name, path)
         else:
@@ -211,12 +216,12 @@ def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def create_views(connection: duckdb.DuckDBPyConnection, patterns: int = 1_000) -> None:
     """Make the views and macros over the tables that are there; `patterns` is `limits.patterns`."""
     connection.execute(script("views.sql"))
-    bound_patterns(connection, patterns)
+    bound_patterns(connection, str(_value(connection, "SELECT current_database()")), patterns)
 
 
-def bound_patterns(connection: duckdb.DuckDBPyConnection, patterns: int) -> None:
-    """Let the macros of the current database tell so many patterns of an endpoint apart."""
-    connection.execute(f"CREATE OR REPLACE MACRO pattern_bound() AS {int(patterns)}")
+def bound_patterns(connection: duckdb.DuckDBPyConnection, name: str, patterns: int) -> None:
+    """Set how many patterns of an endpoint keep their name in the views of the attached database `name`."""
+    connection.execute(f'CREATE OR REPLACE MACRO "{name}".pattern_bound() AS {patterns:d}')
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from gnomon.errors import InputError
 from gnomon.model import EPOCH
-from gnomon.store.database import attach, script, translated, with_more_memory
+from gnomon.store.database import attach, bound_patterns, script, translated, with_more_memory
 from gnomon.store.learning import learn_endpoints
 
 __all__ = ["Landed", "MergeOptions", "RunRecord", "check_target", "merge", "publish"]
@@ -114,7 +114,8 @@ class MergeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a stage is merged.
 
     Rows of one request, target and role closer in time than `horizon` are one row. `keep_evidence` leaves stored
-    exchanges of replaced comparisons alone: the answers are the same, only judged again. `marks_differ`: equal secrets
+    exchanges of replaced comparisons alone, but for those that are staged: the answers are the same, only judged again
+    and redacted by other rules. `marks_differ`: equal secrets
     have unequal marks in other runs, so that marks tell nothing.
     """
 
@@ -152,6 +153,8 @@ def merge(connection: duckdb.DuckDBPyConnection, target: Path, now: datetime, op
         with_more_memory(connection, lambda: _run_script(connection))
         [counts] = connection.execute(_COUNTS).fetchall()
         learn_endpoints(connection, "target")
+        [(patterns,)] = connection.execute("SELECT stage.pattern_bound()").fetchall()
+        bound_patterns(connection, "target", patterns)
         connection.execute("CHECKPOINT target")
         connection.execute("DETACH target")
     return Landed(*counts)

@@ -102,7 +102,7 @@ WHERE NOT getvariable('keep_evidence') AND t.request_id = d.request_id
 
 CREATE TEMP TABLE written_exchanges AS
 SELECT e.* FROM stage.exchanges AS e
-WHERE EXISTS (
+WHERE getvariable('keep_evidence') OR EXISTS (
     SELECT 1 FROM written AS w
     WHERE w.request_id = e.request_id AND (e.role = 'live' OR (w.role = e.role AND w.target = e.target)));
 

@@ -60,7 +60,8 @@ class Store:
     def sql(self, query: str, parameters: Mapping[str, object] | None = None) -> duckdb.DuckDBPyRelation:
         """Run one SELECT; the relation has `.df()`, `.arrow()`, `.fetchall()`, `.show()`.
 
-        Wrong SQL raises UsageError; what fails while its rows are fetched is DuckDB's own error.
+        Wrong SQL raises UsageError; what fails while its rows are fetched is DuckDB's own error. So is a file of a
+        store that was compacted away between the two: ask again.
         """
         with translated(self.path):
             statement = reading(self._connection, query)

@@ -14,7 +14,7 @@ import msgspec
 
 from gnomon.model import Comparison, Difference, Exchange, Reject
 from gnomon.store.batches import comparison_table, difference_table, exchange_table, reject_table
-from gnomon.store.database import attach, translated
+from gnomon.store.database import attach, bound_patterns, translated
 from gnomon.store.landing import Landed, MergeOptions, RunRecord, check_target, is_fresh, merge, publish
 from gnomon.store.learning import learn_endpoints
 from gnomon.store.statistics import Selection, Statistics
@@ -38,7 +38,7 @@ class StagedRun:
         target: The database to land in; it need not be there yet.
         work_dir: A directory on the same file system (see `work_directory`).
         run: What the column `run` says; None to land comparisons that were judged again: each keeps the run
-            it had, and the exchanges stored for it stay.
+            it had, and the exchanges stored for it stay, but for those that are staged too.
         memory_limit: What DuckDB may hold in memory, as `128MB`; beyond it spills to `work_dir`, and what cannot
             spill (tens of millions of rows in one question) takes more rather than fail.
         horizon: Rows of one request, target and role closer than this in time are one row.
@@ -133,6 +133,12 @@ class StagedRun:
         self._wait()
         with translated(self._file):
             self._connection.execute("INSERT INTO rule_versions VALUES (?, ?, ?)", [version, text, first_used])
+
+    def bound_patterns(self, patterns: int) -> None:
+        """Set how many patterns of an endpoint keep their name in statistics, here and in the target."""
+        self._wait()
+        with translated(self._file):
+            bound_patterns(self._connection, "stage", patterns)
 
     def statistics(self) -> Statistics:
         """Questions about what this run has staged so far, under names learned from it. Ask before landing."""

@@ -27,6 +27,9 @@ CREATE MACRO rate_hi(diverged, control_only, n, has_control) AS
 CREATE MACRO net_rate(diverged, control_only, n) AS
     CASE WHEN n > 0 THEN greatest(diverged - control_only, 0) / n END;
 
+-- How many patterns keep their name; a run sets it to what its settings say.
+CREATE MACRO pattern_bound() AS 1000;
+
 CREATE MACRO diverges(outcome) AS outcome IN ('diff', 'live_error', 'shadow_error', 'shadow_missing');
 
 -- Whether two answers were there to be compared.
@@ -36,9 +39,6 @@ CREATE MACRO is_pair(outcome) AS outcome NOT IN ('shadow_missing', 'live_missing
 CREATE MACRO is_judged(outcome) AS outcome NOT IN ('live_missing', 'incomparable');
 
 CREATE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
-
--- How many patterns of an endpoint are told apart (limits.patterns); what makes these views says it anew.
-CREATE MACRO pattern_bound() AS 1000;
 
 -- The names in force: landed endpoint names and the templates learned for them.
 CREATE MACRO learned_names() AS TABLE

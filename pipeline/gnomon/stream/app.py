@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -64,7 +63,6 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
         Lookback(lambda: _plain_consumer(settings)),
         Outlet(lambda: _producer(settings), settings.kafka.rejects, settings.kafka.comparisons),
     )
-    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
     topic = app.topic(settings.kafka.topic, schema=SliceSchema())
 
     @app.agent(topic, name="gnomon.compare")
@@ -79,6 +77,15 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
                 await app.crash(error)
                 raise
             event.ack()
+
+    _attach(app, settings)
+    return app
+
+
+def _attach(app: WorkerApp, settings: Settings) -> None:
+    """Let the worker take part in the application's life."""
+    worker = app.worker
+    operations = OperationsServer(settings.operations, worker.readiness, worker.metrics)
 
     async def serve() -> None:
         await operations.start()
@@ -110,7 +117,6 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
     app.on_partitions_assigned.connect(assigned)
     app.on_partitions_revoked.connect(revoked)
     app.on_before_shutdown.connect(stopped)
-    return app
 
 
 async def _tick(app: WorkerApp, settings: Settings) -> None:
@@ -125,13 +131,11 @@ async def _tick(app: WorkerApp, settings: Settings) -> None:
     else:
         if app.worker.partitions:
             readiness.ready("kafka")
-    for tp, since in app.worker.lost.items():
-        # The group says that it is ours, the store that it is another's: two groups write one store
-        if time.monotonic() - since > 4 * settings.kafka.session_timeout.total_seconds():
-            what = (
-                f"{tp.topic}[{tp.partition}] is written by another worker that is not of group {settings.kafka.group}"
-            )
-            await app.crash(DependencyError(what, "give each group a store of its own"))
+    tp = app.worker.usurped(4 * settings.kafka.session_timeout.total_seconds())
+    if tp is not None:
+        group = settings.kafka.group
+        what = f"{tp.topic}[{tp.partition}] is written by another worker that is not of group {group}"
+        await app.crash(DependencyError(what, "give each group a store of its own"))
 
 
 def faust_settings(settings: Settings, max_poll_records: int = _MAX_POLL_RECORDS) -> dict[str, Any]:

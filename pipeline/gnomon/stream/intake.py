@@ -141,12 +141,18 @@ class Intake:
     def idle(self, now_us: int) -> bool:
         """Whether windows would close if the partition is idle: ask the broker, and then `flow`."""
         deadline_us = self.joiner.next_deadline()
-        return deadline_us is not None and deadline_us <= self.watermark.idle(now_us)
+        return deadline_us is not None and deadline_us <= self._flows_to(now_us)
 
     def flow(self, now_us: int) -> None:
         """Let time pass in a partition that is idle, as far as its open windows go."""
-        self.watermark.flow(min(self.watermark.idle(now_us), self.joiner.last_deadline()), now_us)
+        self.watermark.flow(min(self._flows_to(now_us), self.joiner.last_deadline()), now_us)
         self._advance()
+
+    def _flows_to(self, now_us: int) -> int:
+        """Say where event time would be; whatever clocks said, a window's length without a record ends all windows."""
+        if self.watermark.idle_for(now_us) >= self._options.window_us:
+            return max(self.watermark.idle(now_us), self.joiner.last_deadline())
+        return self.watermark.idle(now_us)
 
     def answer(self, recall: Recall, found: Found) -> None:
         """Take the answer to one of `recalls`."""

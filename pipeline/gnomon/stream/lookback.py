@@ -72,7 +72,7 @@ class Lookback:
         found: dict[int, Any] = {}
         position = -1
         while left:
-            if not 0 <= left[-1] - position <= _NEAR:
+            if position < 0 or not 0 <= left[-1] - position <= _NEAR:
                 position = left[-1]
                 consumer.seek(tp, position)
             try:

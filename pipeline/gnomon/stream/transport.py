@@ -113,6 +113,16 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         return True
 
 
+class _NotTracked(dict[TP, int | None]):
+    """In place of what Faust remembers to have read, by which it drops what it takes for read again.
+
+    It notes a message after handing it on, so a seek in between is lost on it, and it would drop what comes then.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        """Say that nothing was read."""
+
+
 class Consumer(driver.Consumer):
     """Gives out slices, and commits up to what has landed."""
 
@@ -122,6 +132,8 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._landed: dict[TP, int] = {}
         self._epochs: dict[TP, int] = {}
+        self._sought: dict[TP, int] = {}
+        self._read_offset = _NotTracked()
 
     def is_current(self, tp: TP, part: Slice) -> bool:
         """Whether a slice is from after the last seek of its partition; another is to be dropped."""
@@ -144,11 +156,13 @@ class Consumer(driver.Consumer):
         for tp, batch in records.items():
             if self._interrupted(generation):
                 return
-            part = Slice(batch, epochs.get(tp, 0))
-            wanted = active is None or tp in active or tp in self._buffered_partitions
-            if batch and wanted and self.is_current(tp, part):
+            if epochs.get(tp, 0) != self._epochs.get(tp, 0) and tp in self._sought:
+                # Fetched before that seek or after it, nobody knows: once more from where it went
+                await self.seek(tp, self._sought[tp])
+                continue
+            if batch and (active is None or tp in active or tp in self._buffered_partitions):
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                yield tp, _as_message(tp, part, generation)
+                yield tp, _as_message(tp, Slice(batch, self._epochs.get(tp, 0)), generation)
 
     def _interrupted(self, generation: int) -> bool:
         """Whether partitions are on the move, and what was fetched may no longer be this consumer's."""
@@ -160,6 +174,7 @@ class Consumer(driver.Consumer):
         assigned = self.assignment()
         for tp in assigned:
             self._epochs[tp] = self._epochs.get(tp, 0) + 1
+            self._sought.pop(tp, None)
         if isinstance(self.app, StartsAnywhere):
             starts = await self.app.start_offsets({tp: self._committed_offset[tp] for tp in assigned})
             for tp, offset in starts.items():
@@ -168,14 +183,14 @@ class Consumer(driver.Consumer):
     async def seek(self, partition: TP, offset: int) -> None:
         """Read a partition from `offset` on; slices that were fetched before are no longer current."""
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
+        self._sought[partition] = offset
         await self._seek(partition, offset)
-        # What Faust calls read is the record before the next one; None is none
-        self._read_offset[partition] = offset - 1 if offset > 0 else None
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget what had landed: the next owner says it anew."""
         for tp in revoked:
             self._landed.pop(tp, None)
+            self._sought.pop(tp, None)
         await super().on_partitions_revoked(revoked)
 
     def ack(self, message: Message) -> bool:

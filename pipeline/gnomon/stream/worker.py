@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Protocol
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from gnomon.config import Settings
@@ -72,9 +73,11 @@ class Worker:
         self.partitions: dict[TP, Partition] = {}
         self.readiness = Readiness(["kafka"])
         self.metrics = WorkerMetrics(self.readiness, self.states)
-        self.lost: dict[TP, float] = {}
+        self._lost: dict[TP, float] = {}
         self.stopping = False
         self._assigned = 1
+        self._opening = asyncio.Lock()
+        self._gaps: dict[TP, int] = {}
         self._rules_landed = False
         self._ends: dict[TP, int] = {}
         self._shared = Shared(
@@ -94,18 +97,30 @@ class Worker:
 
         A partition whose series cannot be opened yet is left out: it is opened when its first records come.
         """
-        self._assigned = max(len(committed), 1)
-        starts = await asyncio.gather(*(self._start_of(consumer, tp, committed[tp]) for tp in sorted(committed)))
-        self.readiness.ready("kafka")
-        return {tp: start for tp, start in zip(sorted(committed), starts, strict=True) if start is not None}
+        async with self._opening:
+            self._assigned = max(len(committed), 1)
+            ends = await self._ends_of(consumer, committed)
+            tps = sorted(committed)
+            starts = await asyncio.gather(*(self._start_of(consumer, tp, committed[tp], ends.get(tp)) for tp in tps))
+            self.readiness.ready("kafka")
+            return {tp: start for tp, start in zip(tps, starts, strict=True) if start is not None}
 
-    async def _start_of(self, consumer: ConsumerPort, tp: TP, committed: int | None) -> int | None:
+    async def _ends_of(self, consumer: ConsumerPort, tps: Iterable[TP]) -> Mapping[TP, int]:
+        """Ask where partitions end; where the broker does not answer, positions are believed."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await consumer.highwaters(*tps)
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("the broker does not say where partitions end: %s", error or "no answer in time")
+            return {}
+
+    async def _start_of(self, consumer: ConsumerPort, tp: TP, committed: int | None, end: int | None) -> int | None:
         partition = self.partitions.get(tp)
         if partition is not None and not partition.closed:
             return partition.intake.offsets.following
         await self.revoke([tp])
         try:
-            return await self._open(consumer, tp, committed)
+            return await self._open(consumer, tp, committed, end)
         except DependencyError as error:
             self._note(tp, error)
             return None
@@ -132,11 +147,16 @@ class Worker:
         while not self.stopping and consumer.is_current(tp, part):
             partition = self.partitions.get(tp)
             if partition is not None:
-                await partition.take(part.records)
+                if await self._is_next(consumer, tp, partition, part.records[0].offset):
+                    await partition.take(part.records)
                 return
             try:
-                start = await self._open(consumer, tp, None)
-            except DependencyError as error:
+                async with self._opening:
+                    if tp in self.partitions:
+                        continue
+                    end = (await consumer.highwaters(tp)).get(tp)
+                    start = await self._open(consumer, tp, None, end)
+            except (DependencyError, KafkaError, TimeoutError) as error:
                 self._note(tp, error)
                 await asyncio.sleep(_PAUSES[min(tried, len(_PAUSES) - 1)])
                 tried += 1
@@ -144,6 +164,18 @@ class Worker:
             self.readiness.forget(_name(tp))
             if start is not None and start != part.records[0].offset:
                 await consumer.seek(tp, start)
+
+    async def _is_next(self, consumer: ConsumerPort, tp: TP, partition: Partition, first: int) -> bool:
+        """Whether records from `first` on follow those that were read; if some are left out, look once more.
+
+        Compacted topics and transactions leave offsets out; then the same comes again, and is taken.
+        """
+        following = partition.intake.offsets.following
+        if first <= following or not following or self._gaps.get(tp) == following:
+            return True
+        self._gaps[tp] = following
+        await consumer.seek(tp, following)
+        return False
 
     async def tick(self, consumer: ConsumerPort) -> None:
         """Land what is due and let time pass in idle partitions; to be called several times a second.
@@ -162,6 +194,17 @@ class Worker:
             with suppress(AssertionError):  # it is no longer ours
                 self._ends[tp] = consumer.highwater(tp) or 0
 
+    def usurped(self, seconds: float) -> TP | None:
+        """Give a partition that the group says is ours, and that another has written for longer than `seconds`.
+
+        So it is where two groups write one store. A partition that moved is given back by the group before that.
+        """
+        for tp in list(self._lost):
+            partition = self.partitions.get(tp)
+            if partition is None or not partition.closed:
+                del self._lost[tp]
+        return next((tp for tp, since in self._lost.items() if time.monotonic() - since > seconds), None)
+
     async def maintain(self) -> None:
         """Keep the store in order; to be called now and then. What fails is tried again the next time."""
         try:
@@ -172,13 +215,16 @@ class Worker:
             if self.partitions:
                 await asyncio.to_thread(self._log.maintain)
         except GnomonError as error:
-            logger.warning("the store could not be put in order, the next time it is: %s", error)
+            logger.warning("the store could not be put in order, it is tried again: %s", error)
+        except Exception:
+            # Nothing that lands depends on it
+            logger.exception("a bug of ours kept the store from being put in order, it is tried again")
 
     async def revoke(self, tps: Iterable[TP]) -> None:
         """Drop the state of partitions; their next owner reads it again."""
         partitions = [self.partitions.pop(tp) for tp in tps if tp in self.partitions]
         for tp in tps:
-            self.lost.pop(tp, None)
+            self._lost.pop(tp, None)
             self.readiness.forget(_name(tp))
         if partitions:
             await asyncio.gather(*(partition.close() for partition in partitions))
@@ -200,9 +246,9 @@ class Worker:
         await self.revoke(list(self.partitions))
 
     def _lose(self, topic: str, number: int) -> None:
-        self.lost.setdefault(TP(topic, number), time.monotonic())
+        self._lost.setdefault(TP(topic, number), time.monotonic())
 
-    async def _open(self, consumer: ConsumerPort, tp: TP, committed: int | None) -> int | None:
+    async def _open(self, consumer: ConsumerPort, tp: TP, committed: int | None, end: int | None) -> int | None:
         """Take a partition over; give where to read from, None for wherever the consumer stands.
 
         The log's word counts: a batch and its position land together. What is committed on Kafka is behind it, and
@@ -213,16 +259,17 @@ class Worker:
         if not state and committed is not None:
             state = {"following": committed}
         if state:
-            state = await self._within_topic(consumer, tp, state)
+            state = await self._within_topic(consumer, tp, state, end)
         place = Place(tp.topic, partition=tp.partition)
         intake = Intake(place, self._options(), state, writer.landed)
         self.partitions[tp] = self._partition(consumer, tp, place, intake, writer)
-        self.lost.pop(tp, None)
+        self._lost.pop(tp, None)
         logger.info("%s[%d] is read from %d", tp.topic, tp.partition, intake.offsets.following)
         return intake.offsets.following if state else None
 
-    async def _within_topic(self, consumer: ConsumerPort, tp: TP, state: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        end = (await consumer.highwaters(tp)).get(tp)
+    async def _within_topic(
+        self, consumer: ConsumerPort, tp: TP, state: dict[str, JsonValue], end: int | None
+    ) -> dict[str, JsonValue]:
         following = state.get("following")
         if end is None or not isinstance(following, int) or following <= end:
             return state
@@ -249,10 +296,11 @@ class Worker:
             memory=self._settings.limits.pending_bytes // self._assigned,
         )
 
-    def _note(self, tp: TP, error: DependencyError) -> None:
-        if self.readiness.reasons.get(_name(tp)) != str(error):
-            logger.warning("%s is held up: %s", _name(tp), error)
-        self.readiness.not_ready(_name(tp), str(error))
+    def _note(self, tp: TP, error: Exception) -> None:
+        reason = str(error) or "no answer in time"
+        if self.readiness.reasons.get(_name(tp)) != reason:
+            logger.warning("%s is held up: %s", _name(tp), reason)
+        self.readiness.not_ready(_name(tp), reason)
 
 
 def _name(tp: TP) -> str:

@@ -99,6 +99,25 @@ def test_headers_as_objects_pairs_or_one_object(read: Read, headers: object) -> 
     assert found.request.headers == [("X-Request-Id", "r1"), ("n", "1")]
 
 
+def test_a_trace_id_is_the_join_key_where_there_is_no_request_id(tmp_path: Path, read_files: Read) -> None:
+    """Calls pair by their traces, whatever their order; the calls of one page, which share theirs, stay apart."""
+
+    def traced(trace: str, url: str) -> dict[str, object]:
+        header = {"name": "traceparent", "value": f"00-{trace * 32}-00f067aa0ba902b7-01"}
+        return entry(request_url=url, request_headers=[header])
+
+    calls = [traced("a", "http://a/1"), traced("b", "http://a/2"), *[traced("c", f"http://a/{n}") for n in (3, 4, 4)]]
+    (tmp_path / "live.har").write_bytes(har(*calls))
+    (tmp_path / "shadow.har").write_bytes(har(calls[1], traced("a", "http://b/other"), *calls[2:]))
+    sources = [Source(str(tmp_path / "live.har"), "live"), Source(str(tmp_path / "shadow.har"), "shadow")]
+    items = [item for item in read_files(*sources) if isinstance(item, Exchange)]
+    live = {item.request_id: item.request.path for item in items if item.role == "live"}
+    shadow = {item.request_id: item.request.path for item in items if item.role == "shadow"}
+    assert len(live) == len(calls)
+    assert (live["a" * 32], live["b" * 32], live["c" * 32]) == ("/1", "/2", "/3")
+    assert shadow == {**live, "a" * 32: "/other"}
+
+
 def test_a_live_and_a_shadow_har_pair(tmp_path: Path, read_files: Read) -> None:
     """Ids are made of method, path, body and order of appearance, not of the host or the time."""
     posted = {"postData": {"mimeType": "application/json", "text": '{"sku":1}'}}

@@ -176,7 +176,7 @@ def test_without_a_date_it_is_1970(read: Read) -> None:
     [
         (b"{]", "not an OpenSearch replayer tuple"),
         (b'{"a":1}', "neither sourceRequest nor targetRequest"),
-        (dump(tuple_of(connectionId=None)), "without x-request-id and without connectionId"),
+        (dump(tuple_of(connectionId=None)), "without x-request-id, without traceparent and without connectionId"),
         (dump(tuple_of(sourceResponse=7)), "not an OpenSearch replayer tuple"),
         (dump(tuple_of(targetResponses=[], sourceResponse=None)), "without a live response"),
         (
@@ -205,3 +205,16 @@ def test_a_broken_tuple_is_a_reject_among_good_ones(read: Read, bad: bytes, reas
     (reject,) = [item for item in items if isinstance(item, Reject)]
     assert reject.place.line == 2
     assert reason in reject.reason
+
+
+def test_request_ids_come_before_trace_ids_before_connection_ids(read: Read) -> None:
+    """Tuples of one trace have ids of their own, the same for both sides."""
+    traced = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    asked = tuple_of()["sourceRequest"] | traced
+    tuples = [tuple_of(sourceRequest=asked) for _ in range(2)]
+    named = tuple_of(sourceRequest=asked | {"X-Request-Id": "r1"})
+    ids = [item.request_id for item in read(dump(*tuples, named)) if isinstance(item, Exchange)]
+    first, again, second, twice, *rest = ids
+    assert (first, again, rest) == ("4bf92f3577b34da6a3ce929d0e0e4736", first, ["r1", "r1"])
+    assert second == twice != first
+    assert second.startswith(f"{first}:")

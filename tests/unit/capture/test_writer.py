@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gnomon.capture import NdjsonWriter, RawRecord, Source, read_captures
@@ -21,6 +23,17 @@ EXCHANGES = [
     )
     for number in range(200)
 ]
+
+
+def test_a_record_has_the_members_of_its_shape() -> None:
+    """Only the hash of a body may be left out; a reader need not know what stands for a member that is not there."""
+    stream = io.BytesIO()
+    with NdjsonWriter(stream) as writer:
+        writer.write(EXCHANGES[0])
+        writer.write(msgspec.structs.replace(EXCHANGES[0], response=Response(204)))
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first["response"]["body"] == {"data": "é" * 2000, "encoding": "text", "size": 4000, "truncated": False}
+    assert second["response"] == {"status": 204, "headers": [], "body": None, "trailers": []}
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz", "a.ndjson.zst"])

@@ -147,7 +147,7 @@ def test_the_shell_is_given_what_fits(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setenv("COMP_WORDS", "gnomon com")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert main([]) == 0
-    assert capsys.readouterr().out == "plain,compare\nplain,completion\n"
+    assert capsys.readouterr().out == "plain,compact\nplain,compare\nplain,completion\n"
 
 
 def test_text_streams_that_are_no_terminal_get_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:

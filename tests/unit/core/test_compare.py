@@ -104,6 +104,20 @@ def test_truncated_bodies_are_equal_by_hash_and_size_only() -> None:
         assert compare(answered(body=cut), answered(body=other))[0] == "incomparable"
 
 
+@pytest.mark.parametrize(
+    "body", [None, text("{"), text("{", truncated=True, size=9), Body("AAE=", "base64", 2, "sha256:ab", truncated=True)]
+)
+@pytest.mark.parametrize("path", ["/body", "/body/**", "/**"])
+def test_an_ignored_body_need_not_be_comparable(body: Body | None, path: str) -> None:
+    """Where rules ignore all of the body nobody asks whether it was recorded, whole or readable."""
+    rules = f'[[rule]]\npath = "{path}"\nignore = true\n'
+    assert compare(answered(body=body), answered(body=text("{}")), rules)[0] == "match"
+    assert (
+        compare(answered(body=body), answered(body=text("{}")), '[[rule]]\npath = "/body/a"\nignore = true\n')[0]
+        == "incomparable"
+    )
+
+
 def test_a_whole_body_without_a_hash_is_hashed_like_the_truncated_one() -> None:
     """A truncated record against a whole one of the same bytes is a match."""
     whole = '{"a": 1}'

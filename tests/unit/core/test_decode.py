@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 
 import msgspec
@@ -107,6 +109,11 @@ def test_a_whole_record_is_decoded() -> None:
         (record(duration_us=-3), "`duration_us` is -3, expected 0 or more"),
         (record(duration_us="3"), "`duration_us` is a string, expected an integer or null"),
         (record(expect="shadow"), "`expect` is a string, expected an array or null"),
+        (record(expect=["foo"]), "`expect[0]` is 'foo', expected shadow, shadow:TARGET or control"),
+        (
+            record(expect=["control", "controls"]),
+            "`expect[1]` is 'controls', expected shadow, shadow:TARGET or control",
+        ),
         (record(without="request"), "`request` is missing"),
         (record(request={"path": "/"}), "`request.method` is missing"),
         (record(response={"status": 1000}), "`response.status` is 1000, expected 999 or less"),
@@ -122,6 +129,18 @@ def test_a_whole_record_is_decoded() -> None:
         (
             record(response={"status": 200, "body": {"data": "", "encoding": "text"}}),
             "`response.body.size` is missing",
+        ),
+        (
+            record(response={"status": 200, "body": {**BODY, "hash": "0a1b"}}),
+            "`response.body.hash` is '0a1b', expected ALGORITHM:HEX",
+        ),
+        (
+            record(response={"status": 200, "body": {**BODY, "encoding": "base64"}}),
+            "`response.body.data` is not base64, which its `encoding` says it is",
+        ),
+        (
+            record(request={"method": "PUT", "path": "/", "body": {**BODY, "data": "YQ==YQ==", "encoding": "base64"}}),
+            "`request.body.data` is not base64, which its `encoding` says it is",
         ),
         (record(flags={"a": 1}), "`flags[...]` is an integer, expected a string"),
         (
@@ -178,6 +197,10 @@ def test_brackets_in_a_body_are_no_nesting() -> None:
         record(request_id="a\0b"),
         record(request_id="x" * 256),
         record(expect=[]),
+        record(expect=["shadow", "shadow:", "shadow:cart@2", "control"]),
+        record(response={"status": 200, "body": {**BODY, "hash": "fnv1a-64:00FF"}}),
+        record(response={"status": 200, "body": {**BODY, "data": "YQ==", "encoding": "base64"}}),
+        record(response={"status": 200, "body": {**BODY, "data": "", "encoding": "base64", "size": 0}}),
         record(response=None, error={"kind": "timeout", "message": "60 s"}),
         record(as_of="2027-07-12t23:59:60.123456789+05:30"),
         record(as_of="2027-07-12T00:00:00.5z"),
@@ -254,6 +277,23 @@ def test_what_has_no_id_has_none_to_peek_at(data: bytes) -> None:
 def test_brackets_that_never_close_are_refused() -> None:
     """Ten megabytes of them exhaust neither stack nor patience."""
     assert reason(b"[" * 10_000_000) == "nested 10,000,000 levels deep, more than can be read"
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode()),
+        st.text(alphabet="aZ9+/= \n-é", max_size=12),
+    )
+)
+def test_what_is_taken_for_base64_can_be_decoded(data: str) -> None:
+    """The cheap look at the letters agrees with strict decoding."""
+    try:
+        binascii.a2b_base64(data, strict_mode=True)
+        expected: type[Exchange | Reject] = Exchange
+    except ValueError:
+        expected = Reject if data else Exchange
+    body = {"data": data, "encoding": "base64", "size": len(data)}
+    assert isinstance(decode_exchange(record(response={"status": 200, "body": body}), PLACE), expected)
 
 
 anything = st.binary(max_size=200) | st.builds(

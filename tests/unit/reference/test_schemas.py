@@ -109,6 +109,8 @@ def test_unknown_fields_of_an_exchange_are_tolerated() -> None:
         {"response": None, "error": {"kind": "tired", "message": ""}},
         {"request": {"method": "GET"}},
         {"flags": {"a": 1}},
+        {"expect": ["foo"]},
+        {"response": {"status": 200, "body": {"data": "", "encoding": "text", "size": 0, "hash": "ab"}}},
     ],
 )
 def test_broken_exchanges_are_invalid(change: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
 from gnomon.model import Comparison
 from gnomon.store import Landed, open_store
 from gnomon.store.database import connect_read_only, script, translated, with_more_memory
+from gnomon.store.landing import check_target
 
 ERRORS = sorted(
     (kind for kind in vars(duckdb).values() if isinstance(kind, type) and issubclass(kind, duckdb.Error)),
@@ -57,6 +58,18 @@ def test_a_broken_database_is_an_input_error(
     target.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(InputError, match="cannot be read"), open_store(target) as store:
         store.summary()
+
+
+@pytest.mark.parametrize(("name", "text"), [("c.ndjson", '{"a": 1}\n'), ("c.json", "[1]"), ("c.csv", "a,b\n1,2\n")])
+def test_a_data_file_is_no_database(tmp_path: Path, name: str, text: str) -> None:
+    """A capture given for a database is refused and stays as it is, whatever DuckDB can read by itself."""
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="is not a DuckDB database"):
+        open_store(path)
+    with pytest.raises(InputError, match="is not a DuckDB database"):
+        check_target(path)
+    assert path.read_text(encoding="utf-8") == text
 
 
 def test_the_scripts_are_there() -> None:

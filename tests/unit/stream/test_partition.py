@@ -160,6 +160,24 @@ def test_the_clock_closes_windows_only_where_the_partition_is_idle(bench: Bench)
     run(check)
 
 
+def test_windows_close_in_an_idle_partition_whatever_its_clocks_say(bench: Bench) -> None:
+    """Records and Kafka timestamps a year ahead move no event time; a window's length without a record does."""
+
+    async def check() -> None:
+        ahead = STARTED_US + 365 * 86_400_000_000
+        bench.kafka.send(exchange("ahead", started_us=ahead), ahead)
+        await bench.read()
+        bench.clock.advance(timedelta(seconds=29))
+        await bench.partition.tick(_yes)
+        assert len(bench.partition.intake.joiner) == 1
+        bench.clock.advance(timedelta(seconds=1))
+        await bench.partition.tick(_yes)
+        await bench.land()
+        assert bench.log.outcomes() == {("ahead", "shadow"): "shadow_missing"}
+
+    run(check)
+
+
 def test_a_late_counterpart_is_compared_with_what_is_read_back(bench: Bench) -> None:
     """Its comparison is late and takes the place of the missing one, also one for target ``""``."""
 

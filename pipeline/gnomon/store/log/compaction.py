@@ -74,7 +74,7 @@ class Compactor:
                     "preserve_insertion_order": False,
                 }
             )
-            self.connection.execute("SET TimeZone = 'UTC'")
+            self.connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
 
     def __enter__(self) -> Self:
         """The compactor itself."""

@@ -44,9 +44,7 @@ def export_store(layout: Layout, target: Path, selection: Selection) -> dict[str
         with connect_log(layout, config) as connection:
             attach(connection, stage, "stage")
             with translated(stage):
-                connection.execute("USE stage")
-                bound_patterns(connection, layout.info().patterns)
-                connection.execute("USE memory")
+                bound_patterns(connection, "stage", layout.info().patterns)
             rows = {table: _copy(connection, layout, table, selection) for table in TABLES}
             with translated(stage):
                 connection.execute("CHECKPOINT stage")

@@ -8,7 +8,7 @@
     manifests/            which groups and which batches count; the highest number holds
     tmp/                  files before they get their name
 
-Every directory that views read holds `0.parquet`, without rows, so that a glob always binds.
+Every directory that views read holds `!empty.parquet`, without rows that count, so that a glob always binds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from gnomon.errors import DependencyError, InputError
 __all__ = ["KINDS", "SEALED", "SENTINEL", "Layout", "StoreInfo", "is_store", "link_new", "store_at", "sync_directory"]
 
 FORMAT: Final = 1
-SENTINEL: Final = "0.parquet"
+SENTINEL: Final = "!empty.parquet"
+"""The first name of any listing."""
+
 KINDS: Final = ("worker", "alerts", "routed", "rule_versions", "runs")
 """What series write: `worker` writes four tables at once, every other kind the table of its name."""
 

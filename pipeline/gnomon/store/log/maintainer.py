@@ -128,11 +128,9 @@ class Maintainer:
                 made = compactor.seal(kind, files)
                 groups += [made] if made else []
                 count += len(files)
-                for file in files:
-                    name, seq = seq_of(file)
-                    newest = covered.get(f"{kind}/{name}")
-                    if newest is None or seq > newest.seq:
-                        covered[f"{kind}/{name}"] = file_footer(file)
+                # Files are in the order of their numbers: the last of each series is its newest.
+                for name, file in {seq_of(file)[0]: file for file in files}.items():
+                    covered[f"{kind}/{name}"] = file_footer(file)
         if count:
             self._publish(manifest, now, groups=[*manifest.groups, *groups], covered=list(covered.values()))
         return count
@@ -284,7 +282,7 @@ class Maintainer:
         known = {group.gid for group in manifest.groups} | {retired.gid for retired in manifest.retired}
         places = [*self._layout.tmp.glob("spill"), self._layout.tmp, *(self._layout.sealed(table) for table in SEALED)]
         for file in (file for place in places for file in place.iterdir() if file.is_file()):
-            named = file.stem.isdecimal() and (int(file.stem) in known or file.name == SENTINEL)
+            named = file.name == SENTINEL or (file.stem.isdecimal() and int(file.stem) in known)
             with suppress(FileNotFoundError):
                 if not named and _modified(file) < self._clock() - LEFTOVER:
                     yield file

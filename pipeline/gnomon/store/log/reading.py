@@ -35,7 +35,7 @@ def connect_files(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConn
     """Open an in-memory database on which the SQL of `views` that names a store's files works, in UTC."""
     with translated(layout.root):
         connection = duckdb.connect(config=config)
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         root_is(connection, layout.root)
     return connection
 

@@ -12,17 +12,20 @@ from gnomon.store.log.layout import Layout
 from gnomon.store.log.lease import lease
 from gnomon.store.log.maintainer import Maintainer
 from gnomon.store.log.manifest import Group, load_manifest
-from gnomon.store.log.shapes import sealed_schema, table_schema
+from gnomon.store.log.shapes import sealed_schema
 from gnomon.store.log.tables import TableWriter, land_rules
 
 __all__ = ["rewrite_store"]
 
 _COMPARED: Final = ("comparisons", "missing")
+_KEY: Final = "o.request_id, o.target, o.role, o.started_at"
 _SAME: Final = "n.request_id = o.request_id AND n.target = o.target AND n.role = o.role AND n.started_at = o.started_at"
 
 
 def rewrite_store(layout: Layout, judged: Path, maintainer: Maintainer, now: datetime) -> None:
-    """Replace comparisons, with their differences, by those of a portable database; its rules and runs land too.
+    """Replace comparisons with their differences, and exchanges, by those of a portable database.
+
+    Its rules and runs land too.
 
     Rows that the database has and the store has not are left out. Readers see the store as before, or with all of it.
 
@@ -66,10 +69,11 @@ def _land_small(layout: Layout, compactor: Compactor, now: datetime) -> None:
 def _touched(layout: Layout, compactor: Compactor, group: Group) -> bool:
     """Whether any row of a group was judged again."""
     with translated(layout.root):
-        for table in _COMPARED:
+        for table in (*_COMPARED, "exchanges"):
             if table in group.tables:
                 rows = f"{compactor.source([group], table)} AS o"
-                sql = f"SELECT 1 FROM {rows} SEMI JOIN judged.comparisons AS n ON {_SAME} LIMIT 1"
+                new = "exchanges" if table == "exchanges" else "comparisons"
+                sql = f"SELECT 1 FROM {rows} SEMI JOIN judged.{new} AS n ON {_SAME} LIMIT 1"
                 if compactor.connection.execute(sql).fetchall():
                     return True
     return False
@@ -82,18 +86,19 @@ def _rewritten(compactor: Compactor, group: Group, now: datetime) -> Group | Non
     for table in _COMPARED:
         if table in sources:
             parts[table] = _replaced(table, sources[table], now)
-    keys = " UNION ALL ".join(
-        f"SELECT o.request_id, o.target, o.role, o.started_at FROM {sources[table]} AS o"
-        for table in _COMPARED
-        if table in sources
-    )
-    names = ", ".join(f'n."{field.name}"' for field in table_schema("differences"))
-    parts["differences"] = f"SELECT {names} FROM judged.differences AS n SEMI JOIN ({keys}) AS o ON {_SAME}"
-    if "differences" in sources:
-        kept = names.replace("n.", "o.")
-        parts["differences"] += (
-            f" UNION ALL SELECT {kept} FROM {sources['differences']} AS o ANTI JOIN judged.comparisons AS n ON {_SAME}"
+    if "exchanges" in sources:
+        parts["exchanges"] = (
+            f"SELECT n.* FROM judged.exchanges AS n SEMI JOIN {sources['exchanges']} AS o ON {_SAME} UNION ALL BY NAME "
+            f"SELECT o.* EXCLUDE (gid) FROM {sources['exchanges']} AS o ANTI JOIN judged.exchanges AS n ON {_SAME}"
         )
+    compared = [sources[table] for table in _COMPARED if table in sources]
+    if compared:
+        keys = " UNION ALL ".join(f"SELECT {_KEY} FROM {source} AS o" for source in compared)
+        differences = [f"SELECT n.* FROM judged.differences AS n SEMI JOIN ({keys}) AS o ON {_SAME}"]
+        if "differences" in sources:
+            old = f"SELECT o.* EXCLUDE (gid) FROM {sources['differences']} AS o"
+            differences.append(f"{old} ANTI JOIN judged.comparisons AS n ON {_SAME}")
+        parts["differences"] = " UNION ALL BY NAME ".join(differences)
     return compactor.write(parts, Span(group.first, group.last, group.latest))
 
 

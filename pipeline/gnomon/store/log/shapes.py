@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import msgspec
@@ -29,6 +29,9 @@ from gnomon.store.log.layout import (
 from gnomon.store.log.manifest import Manifest, manifest_bytes
 
 __all__ = ["create_store", "hot_schema", "sealed_schema"]
+
+LARGE: Final = frozenset({"comparisons", "missing", "differences", "exchanges", "rejects"})
+SENTINEL_ROWS: Final = 100_000
 
 DIFFERENCES = pa.list_(
     pa.struct([(name, pa.bool_() if name == "noise" else TEXT) for name in Difference.__struct_fields__])
@@ -98,9 +101,17 @@ def create_store(layout: Layout, info: StoreInfo | None) -> None:
         for directory in layout.directories():
             directory.mkdir(parents=True, exist_ok=True)
         for kind in KINDS:
-            _create(layout, layout.hot(kind) / SENTINEL, _empty(hot_schema(kind)))
+            _create(
+                layout,
+                layout.hot(kind) / SENTINEL,
+                _sentinel(hot_schema(kind), {"kind": "none"} if kind == "worker" else None),
+            )
         for table in SEALED:
-            _create(layout, layout.sealed(table) / SENTINEL, _empty(sealed_schema(table)))
+            _create(
+                layout,
+                layout.sealed(table) / SENTINEL,
+                _sentinel(sealed_schema(table), {"gid": -1} if table in LARGE else None),
+            )
         _create(layout, layout.manifests / f"{0:012}.parquet", manifest_bytes(Manifest()))
         # The last to come: who sees it sees all the rest.
         named = msgspec.structs.replace(info or StoreInfo(), id=secrets.token_hex(8))
@@ -118,7 +129,19 @@ def _create(layout: Layout, target: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _empty(schema: Any) -> bytes:  # noqa: ANN401 - pyarrow has no types
+def _sentinel(schema: Any, mark: dict[str, object] | None = None) -> bytes:  # noqa: ANN401 - pyarrow has no types
+    """A file without rows; with a `mark`, of rows that hold just that, so that they never count.
+
+    DuckDB takes the first file of a listing for the measure of all. With nothing in it a scan of millions of rows is
+    thought to have none, and becomes the side of a join that is held in memory. Marked rows have a kind, or a group,
+    that nobody asks for; the file's statistics say so, and nobody reads them.
+    """
+    count = SENTINEL_ROWS if mark else 0
+    held = mark or {}
+    arrays = [
+        pa.repeat(pa.scalar(held[field.name], field.type), count) if field.name in held else pa.nulls(count, field.type)
+        for field in schema
+    ]
     sink = pa.BufferOutputStream()
-    pq.write_table(schema.empty_table(), sink)
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, row_group_size=SENTINEL_ROWS)
     return bytes(sink.getvalue().to_pybytes())

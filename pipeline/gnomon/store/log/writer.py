@@ -80,10 +80,12 @@ class LogWriter:
         layout = prepare_store(path, info)
         self._horizon_us = layout.info().horizon_us
         self._series = Series(layout, "worker", f"{topic}-{partition}", clock)
+        self._source = (topic, partition)
+        self._start = self.position.offset if self.position else 0
         self._recall = Recall(layout, self._series.footer.series)
         self._rejects: set[tuple[str, int, int]] = set()
         self._seen = Seen(self._horizon_us)
-        self._requests = Seen(self._horizon_us)
+        self._slots: set[tuple[str, str]] = set()
         self._untargeted = False
         if self._series.footer.seq > 1:
             self._remember_landed()
@@ -104,7 +106,7 @@ class LogWriter:
 
     def landed(self, request_id: str, started_us: int) -> bool:
         """Whether any comparison of this request has landed within the horizon; from memory."""
-        return self._requests.get(seen_key(request_id, "", ""), started_us) is not None
+        return any(self.knows(request_id, target, role, started_us) for target, role in self._slots)
 
     def find(self, request_ids: Iterable[str], since: datetime) -> list[Comparison]:
         """The landed comparisons of these requests, as views show them, started at or after `since`.
@@ -123,7 +125,7 @@ class LogWriter:
         """
         fresh, replays = self._fresh(batch.comparisons)
         exchanges = self._exchanges(batch, fresh)
-        rejects = [row for row in batch.rejects if _place(row) not in self._rejects]
+        rejects = [row for row in batch.rejects if not self._is_known(row)]
         parts = [_compared(fresh)] if fresh else []
         parts += [_exchanged(exchanges)] if exchanges else []
         parts += [_refused(rejects)] if rejects else []
@@ -150,9 +152,9 @@ class LogWriter:
         """Read back what may come again."""
         for request_id, target, role, started_us, missing in self._recall.landed(self._horizon_us):
             self._seen.add(seen_key(request_id, target, role), started_us, missing=missing)
-            self._requests.add(seen_key(request_id, "", ""), started_us, missing=False)
+            self._slots.add((target, role))
             self._untargeted |= missing and not target
-        self._rejects.update(self._recall.rejects(self.position.offset if self.position else 0))
+        self._rejects.update(self._recall.rejects(self._start))
 
     def close(self) -> None:
         """Let go of what it has open; the series stays as it is."""
@@ -190,6 +192,12 @@ class LogWriter:
             known = min([*near, *([] if known is None else [known])], default=None)
         return known
 
+    def _is_known(self, reject: Reject) -> bool:
+        """Whether a record was refused before: one below where an earlier owner stood, or one that landed since."""
+        source, partition, offset = _place(reject)
+        below = (source, partition) == self._source and 0 <= offset < self._start
+        return below or (source, partition, offset) in self._rejects
+
     def _exchanges(self, batch: Batch, fresh: Sequence[_Fresh]) -> list[tuple[Exchange, str, datetime]]:
         """Leave out those of comparisons that are left out."""
         if len(fresh) == len(batch.comparisons):
@@ -201,7 +209,7 @@ class LogWriter:
     def _remember(self, fresh: Sequence[_Fresh], rejects: Sequence[Reject], position: Position) -> None:
         for key, started_us, comparison, _ in fresh:
             self._seen.add(key, started_us, missing=comparison.outcome in MISSING)
-            self._requests.add(seen_key(comparison.request_id, "", ""), started_us, missing=False)
+            self._slots.add((comparison.target, comparison.role))
         # Nothing below the position is read again.
         self._rejects.update(_place(row) for row in rejects if row.place.offset is not None)
         self._rejects = {place for place in self._rejects if place[2] >= position.offset}

@@ -29,7 +29,7 @@ class Lane:
         route: Where events go.
         judge: Says which.
         sender: Sends them.
-        following: The offset to read first, None for wherever the consumer stands.
+        following: The offset to read first.
         committed: Called with what a transaction has sent, the offset to read next, and its seconds, once it is
             committed.
     """
@@ -39,7 +39,7 @@ class Lane:
         route: Route,
         judge: EventRouter,
         sender: Sends,
-        following: int | None,
+        following: int,
         committed: Callable[[Tally, int, float], None],
     ) -> None:
         self.following = following
@@ -65,8 +65,7 @@ class Lane:
 
     def put(self, records: list[Any]) -> None:
         """Take records that follow those of before; they wait for their transaction."""
-        if self.following is not None:
-            records = [record for record in records if record.offset >= self.following]
+        records = [record for record in records if record.offset >= self.following]
         if not records or self._ending:
             return
         self.following = records[-1].offset + 1

@@ -98,13 +98,14 @@ class Router:
         self._tasks: dict[TP, asyncio.Task[None]] = {}
         self._troubles: dict[TP, tuple[int, float]] = {}
         self._ends: dict[TP, int] = {}
+        self._gaps: dict[TP, int] = {}
         self._opening = asyncio.Lock()
         self._stopping = False
 
     def lags(self) -> dict[tuple[str, ...], float]:
         """Give how many records of each partition are still to be read."""
         return {
-            (tp.topic, str(tp.partition)): max(self._ends.get(tp, 0) - (lane.following or 0), 0)
+            (tp.topic, str(tp.partition)): max(self._ends.get(tp, 0) - lane.following, 0)
             for tp, lane in self._lanes.items()
         }
 
@@ -127,9 +128,15 @@ class Router:
             if lane is None:
                 return
             await lane.wait_for_room()
-            if lane is self._lanes.get(tp) and consumer.is_current(tp, part):
-                lane.put(part.records)
+            if lane is not self._lanes.get(tp) or not consumer.is_current(tp, part):
+                continue
+            if part.records[0].offset > lane.following and self._gaps.get(tp) != lane.following:
+                # Compacted away, or the end of a transaction; or lost on the way here: it has to be missing twice
+                self._gaps[tp] = lane.following
+                await consumer.seek(tp, lane.following)
                 return
+            lane.put(part.records)
+            return
 
     async def tick(self, consumer: ConsumerPort) -> None:
         """Open what could not be opened before; to be called several times a second."""
@@ -181,7 +188,7 @@ class Router:
             GnomonError: That did not work; it was noted.
         """
         lane = self._lanes.get(tp)
-        if lane is not None and lane.following is not None:
+        if lane is not None:
             return lane.following
         route, judge = self._routes[tp.topic]
         try:

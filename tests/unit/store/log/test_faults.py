@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +18,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from gnomon.store import open_store
-from gnomon.store.log import Layout, Maintainer, Retention, prepare_store
+from gnomon.errors import DependencyError
+from gnomon.model import Place, Reject
+from gnomon.store import run_query
+from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention, prepare_store
 
 ROWS = 6_000
 KILLS = 20
@@ -138,7 +143,7 @@ def _retried(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any,
 
 
 def test_killed_at_random_moments(root: Path) -> None:
-    """kill -9 of two writers twenty times, under compaction and readers: rows = distinct = expected, and no count falls."""
+    """kill -9, twenty times, under compaction and readers: rows = distinct = expected, and no count ever falls."""
     prepare_store(root)
     maintainer = Maintainer(Layout(root), Retention(timedelta(days=1)), grace=timedelta(seconds=5))
     catalog = duckdb.connect(str(root / "catalog.duckdb"), read_only=True)
@@ -151,8 +156,7 @@ def test_killed_at_random_moments(root: Path) -> None:
         seen[reader] = rows
 
     def own_reader() -> None:
-        with open_store(root) as store:
-            look(store.sql("SELECT count(*), count(DISTINCT request_id) FROM comparisons").fetchall(), 1)
+        look(list(run_query(root, "SELECT count(*), count(DISTINCT request_id) FROM comparisons").rows), 1)
 
     rng, moment = random.Random(7), threading.Event()
     with _beside(
@@ -174,3 +178,177 @@ def test_killed_at_random_moments(root: Path) -> None:
     maintainer.run(everything=True)
     assert _retried(catalog, COUNTS) == [(2 * ROWS, 2 * ROWS, 2 * ROWS // 3, 2 * ROWS // 10)]
     catalog.close()
+
+
+def test_a_paused_owner_cannot_land_after_compaction(root: Path, tmp_path: Path, ask: Callable[[str], Any]) -> None:
+    """SIGSTOP, another owner, compaction that frees the stopped one's next name, SIGCONT: nothing of it is seen."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    program = PAUSED.replace("GATE", repr(str(gate)))
+    rows = str(Path(__file__).parent.parent / "conftest.py")
+    command = [sys.executable, "-c", program, rows, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as zombie:
+        try:
+            _await(zombie, "about to link")
+            zombie.send_signal(signal.SIGSTOP)
+            taken = LogWriter(root, "t", 0)
+            assert taken.position is not None
+            assert taken.position.offset == 1
+            for offset in range(2, 5):
+                taken.land(Batch(position=Position("t", 0, offset)))
+            Maintainer(Layout(root), Retention(timedelta(days=1)), grace=timedelta(0)).run(everything=True)
+            assert not list((root / "hot" / "worker").glob("t-0.*"))
+            zombie.send_signal(signal.SIGCONT)
+            gate.write_text("go")
+            assert _await(zombie, "ended") == "ended FencedError\n"
+        finally:
+            zombie.kill()
+    assert ask("SELECT request_id FROM comparisons") == [("first",)]
+    Maintainer(Layout(root), Retention(timedelta(days=1)), grace=timedelta(0)).run(everything=True)
+    assert ask("SELECT request_id FROM comparisons") == [("first",)]
+    assert LogWriter(root, "t", 0).position == Position("t", 0, 4)
+
+
+PAUSED = """
+import importlib.util, os, sys
+from pathlib import Path
+
+spec = importlib.util.spec_from_file_location("rows", sys.argv[1])
+rows = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(rows)
+from gnomon.store.log import Batch, LogWriter, Position
+
+writer = LogWriter(Path(sys.argv[2]), "t", 0)
+writer.land(Batch(comparisons=[(rows.make_comparison("first"), [])], position=Position("t", 0, 1)))
+link = os.link
+
+def late(source, target):
+    print("about to link", flush=True)
+    open(GATE).read()
+    link(source, target)
+
+os.link = late
+try:
+    writer.land(Batch(comparisons=[(rows.make_comparison("zombie"), [])], position=Position("t", 0, 2)))
+    print("ended landed", flush=True)
+except Exception as error:
+    print("ended", type(error).__name__, flush=True)
+"""
+
+
+def test_two_owners_at_once(root: Path) -> None:
+    """Of two processes that write one series, the one that came last goes on, the other is told to stop."""
+    with _writer(root) as first, _writer(root) as second:
+        ended = sorted([first.wait(120), second.wait(120)])
+    assert ended == [0, 1]
+    assert _count(root) == (ROWS, ROWS)
+
+
+@contextmanager
+def _mounted(place: Path, kind: str, options: str) -> Iterator[Callable[[str], None]]:
+    """A small file system of its own; the tests that need it are skipped where none can be mounted."""
+    place.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root and mount(8)")
+    made = subprocess.run([mount, "-t", kind, "-o", options, "gnomon-test", str(place)], check=False)
+    if made.returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+
+    def remount(how: str) -> None:
+        subprocess.run([mount, "-o", f"remount,{how}", str(place)], check=True)
+
+    try:
+        yield remount
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def _count(root: Path) -> tuple[Any, ...]:
+    [row] = run_query(root, "SELECT count(*), count(DISTINCT request_id) FROM comparisons").rows
+    return row
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, batch: Callable[..., Batch], comparison: Callable[..., Any]) -> None:
+    """Landing says that it cannot, leaves nothing torn, and works again when there is space."""
+    disk = tmp_path / "disk"
+    with _mounted(disk, "tmpfs", "size=3m"):
+        root = disk / "store"
+        writer = LogWriter(root, "t", 0)
+        ballast = disk / "ballast"
+        with pytest.raises(OSError, match="No space left"):
+            ballast.write_bytes(bytes(3 << 20))
+        big = batch([(comparison(os.urandom(60).hex()), []) for _ in range(3_000)])
+        for _ in range(2):
+            with pytest.raises(DependencyError, match="No space left on device"):
+                writer.land(big)
+        assert not list((root / "tmp").iterdir())
+        assert _count(root) == (0, 0)
+        ballast.unlink()
+        assert writer.land(big).comparisons == 3_000
+        assert writer.land(big).replays == 3_000
+        assert _count(root) == (3_000, 3_000)
+
+
+def test_a_read_only_store_loses_nothing(
+    tmp_path: Path, batch: Callable[..., Batch], comparison: Callable[..., Any]
+) -> None:
+    """Neither a writer nor a maintainer gets further than to say so; readers read on; it works again by itself."""
+    disk = tmp_path / "disk"
+    with _mounted(disk, "tmpfs", "size=8m") as remount:
+        root = disk / "store"
+        writer = LogWriter(root, "t", 0)
+        writer.land(batch([(comparison("r-1"), [])], offset=1))
+        remount("ro")
+        with pytest.raises(DependencyError, match="Read-only file system"):
+            writer.land(batch([(comparison("r-2"), [])], offset=2))
+        with pytest.raises(DependencyError, match="Read-only file system"):
+            LogWriter(root, "t", 0)
+        with pytest.raises(DependencyError, match="Read-only file system"):
+            Maintainer(Layout(root), Retention(timedelta(days=1))).run(everything=True)
+        assert _count(root) == (1, 1)
+        remount("rw")
+        assert writer.land(batch([(comparison("r-2"), [])], offset=2)).comparisons == 1
+        assert _count(root) == (2, 2)
+
+
+def test_a_store_that_is_gone_for_a_while(
+    root: Path, batch: Callable[..., Batch], comparison: Callable[..., Any]
+) -> None:
+    """Nothing is made anew in its place, nor in the place of another; when it is back, landing goes on."""
+    writer = LogWriter(root, "t", 0)
+    row = batch([(comparison("r-1"), [])], offset=1)
+    away = root.with_name("away")
+    root.rename(away)
+    for _ in range(2):
+        with pytest.raises(DependencyError):
+            writer.land(row)
+    assert not root.exists()
+    prepare_store(root)
+    with pytest.raises(DependencyError, match="another store is at"):
+        writer.land(row)
+    shutil.rmtree(root)
+    away.rename(root)
+    assert writer.land(row).comparisons == 1
+    assert _count(root) == (1, 1)
+
+
+def test_what_is_linked_but_not_durable_is_no_loss(
+    root: Path, batch: Callable[..., Batch], comparison: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When only the directory's durability is in doubt, trying again lands nothing twice and makes it durable."""
+    writer = LogWriter(root, "t", 0)
+    row = batch([(comparison("r-1"), [])], offset=1, rejects=[Reject(Place("t", partition=0, offset=9), "bad")])
+    with monkeypatch.context() as patch:
+        patch.setattr("gnomon.store.log.series.sync_directory", _fails)
+        with pytest.raises(DependencyError, match="Input/output error"):
+            writer.land(row)
+        with pytest.raises(DependencyError, match="Input/output error"):
+            writer.land(row)
+    assert writer.land(row).replays == 1
+    assert _count(root) == (1, 1)
+    assert list(run_query(root, "SELECT count(*) FROM rejects").rows) == [(1,)]
+
+
+def _fails(_: Path) -> None:
+    raise OSError(5, "Input/output error")

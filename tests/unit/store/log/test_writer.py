@@ -61,7 +61,7 @@ def test_what_lands_reads_back_as_it_was(
     """Every field of a comparison and of its differences survives, hot and compacted."""
     one = comparison(
         "ünï-\x00-\U0001f9a9", role="control", target="", live_error="timeout", shadow_error="reset", outcome="diff",
-        differences=2, noise_differences=1, severity="high", duplicates=3, synthetic="load", as_of="2027-01-01T00:00:00Z",
+        differences=2, noise_differences=1, severity="high", duplicates=3, synthetic="load", as_of="2027-01-01",
         flags={"x": "y"}, topic=TOPIC, partition=0, live_offset=1, shadow_offset=2, live_ms=None, live_target="cart@1",
     )  # fmt: skip
     found = [difference("/a", shadow_path=None, kind="removed", shadow_value=None), difference("/b", reason="because")]

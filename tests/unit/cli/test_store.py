@@ -1,0 +1,96 @@
+"""The commands for stores: export, catalog, compact, and the readers on a store's directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gnomon.model import Comparison, Difference, instant
+from gnomon.store.log import Batch, LogWriter, Position, land_rules
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The default store of the test's directory: four pairs, two of which diverge."""
+    path = tmp_path / "gnomon.store"
+    started = instant(1_800_000_000_000_000)
+    land_rules(path, "rules-1", "", started)
+    writer = LogWriter(path, "t", 0)
+    rows = []
+    for number in range(4):
+        found = [Difference("/body/a", "/body/a", "/body/a", "changed", "medium", "1", "2")] if number % 2 else []
+        comparison = Comparison(
+            request_id=f"r-{number}",
+            target="cart@2",
+            role="shadow",
+            service="cart",
+            endpoint="GET /a",
+            method="GET",
+            path="/a",
+            started_at=started,
+            live_ms=1.0,
+            shadow_ms=2.0,
+            delta_ms=1.0,
+            outcome="diff" if found else "match",
+            differences=len(found),
+            rules="rules-1",
+        )
+        rows.append((comparison, found))
+    writer.land(Batch(comparisons=rows, position=Position("t", 0, 4)))
+    return path
+
+
+@pytest.mark.usefixtures("store")
+def test_readers_take_the_store_by_default(run: Run) -> None:
+    """Without --db and GNOMON_DB, what is read is the store if it exists."""
+    assert run("query", "SELECT count(*) AS n FROM comparisons") == (0, "n\n4\n", "")
+    assert "cart" in run("report").out
+    assert "nothing to suggest" in run("rules", "suggest").err
+
+
+def test_judging_a_store_again(run: Run, store: Path) -> None:
+    """`rules test` says what would change and `rejudge` changes it."""
+    rules = store.parent / "new.toml"
+    rules.write_text('[[rule]]\npath = "/body/a"\nignore = true\n')
+    assert json.loads(run("rules", "test", "--rules", rules, "--json").out)["changed"] == 2
+    assert json.loads(run("rejudge", "--rules", rules, "--db", store, "--json").out)["changed"] == 2
+    assert run("query", "SELECT DISTINCT outcome FROM comparisons").out == "outcome\nmatch\n"
+
+
+def test_export_writes_one_file(run: Run, store: Path) -> None:
+    """The whole store or a part, to a file that is not there yet; the file is read like any other."""
+    ended = run("export", "--db", "all.duckdb")
+    assert ended == (0, "4 comparisons with 2 differences written to all.duckdb\n", "")
+    assert run("query", "--db", "all.duckdb", "SELECT count(*) AS n FROM comparisons").out == "n\n4\n"
+    assert "0 comparisons" in run("export", "--store", store, "--db", "b.duckdb", "--service", "pay").out
+    ended = run("export", "--db", "all.duckdb")
+    assert ended.code == 2
+    assert "all.duckdb is there already; name a new file" in ended.err
+
+
+def test_compact_and_catalog(run: Run, store: Path) -> None:
+    """Compaction now, and a catalog for readers that mount the store elsewhere."""
+    assert run("compact").out.startswith("4 batches compacted")
+    assert run("query", "SELECT count(*) AS n FROM comparisons").out == "n\n4\n"
+    moved = store.with_name("moved")
+    assert "for readers that find the store at" in run("catalog", "--at", moved).out
+    store.rename(moved)
+    import duckdb
+
+    with duckdb.connect(str(moved / "catalog.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM comparisons").fetchall() == [(4,)]
+
+
+def test_without_a_store_they_say_so(run: Run) -> None:
+    """Each command names what is missing, and makes nothing."""
+    for command in (["compact"], ["catalog"], ["export", "--db", "x.duckdb"]):
+        ended = run(*command)
+        assert ended.code == 2
+        assert "is not a store of Gnomon's" in ended.err
+    assert not list(Path().iterdir())
