@@ -203,7 +203,7 @@ def committed(bootstrap: str, group: str, topic: str, partitions: int = 4) -> in
 class RouteProcess(WorkerProcess):
     """A `gnomon route`; a context manager that kills it at its end."""
 
-    command = "route"
+    command = ("route",)
 
     def __init__(self, store: Path, settings: Mapping[str, str]) -> None:
         super().__init__(

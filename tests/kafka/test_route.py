@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from tests.kafka.brokers import KafkaProcess, wait_for
 from tests.kafka.fixtures import Topics
 from tests.kafka.routers import (
@@ -46,14 +51,15 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def start(kafka_process: KafkaProcess, split: Split, group: str, store: Store, tmp_path: Path) -> Iterator[Start]:
-    """Start filters of one group; `more` is what the route has beside its topics."""
+    """Start filters of one group; `more` is what the route has beside its topics, or other topics."""
     with ExitStack() as stack:
 
-        def run(more: str = "") -> RouteProcess:
+        def run(more: str | Split = "") -> RouteProcess:
+            file = more.configure(tmp_path) if isinstance(more, Split) else split.configure(tmp_path, more)
             settings = {
                 "GNOMON_KAFKA": kafka_process.bootstrap,
                 "GNOMON_GROUP": group,
-                "GNOMON_CONFIG": str(split.configure(tmp_path, more)),
+                "GNOMON_CONFIG": str(file),
             }
             return stack.enter_context(RouteProcess(store.path, settings))
 
@@ -259,12 +265,38 @@ def test_poison_goes_to_quarantine_and_tombstones_go_both_ways(
         assert (one.partition, one.key, one.timestamp) == (2, b"k", 1_700_000_000_000)
 
 
+def test_poison_as_large_as_a_topic_takes_goes_to_quarantine_without_our_headers(
+    kafka_process: KafkaProcess, split: Split, sender: EventSender, start: Start, done: Callable[..., None]
+) -> None:
+    """Whoever fills a record to the last byte stops nothing."""
+    sizes = range(1_048_588 - 200, 1_048_588)
+    junk = random.Random(2).randbytes(max(sizes))
+    taken: list[bytes] = []
+    producer = Producer({"bootstrap.servers": kafka_process.bootstrap, "message.max.bytes": 2_000_000})
+    for size in reversed(sizes):  # the largest that the broker takes
+        failed: list[object] = []
+        producer.produce(
+            split.source, junk[:size], partition=1, on_delivery=lambda error, _, failed=failed: failed.append(error)
+        )
+        producer.flush(30)
+        if failed == [None]:
+            taken.append(junk[:size])
+            break
+    sender.send(Business(0, b"k", b"{", [], True), partition=1)
+    sender.flush()
+    worker = start()
+    done(2)
+    refused = read_all(kafka_process.bootstrap, split.quarantine)
+    assert [one.value for one in refused] == [*taken, b"{"]
+    assert refused[0].headers == []
+    assert dict(refused[1].headers)["offset"] == b"1"
+    assert "too large" in worker.log.read_text()
+
+
 def test_events_of_a_transaction_that_was_taken_back_are_not_sent_on(
     kafka_process: KafkaProcess, split: Split, sender: EventSender, start: Start, done: Callable[..., None]
 ) -> None:
     """The filter reads committed events alone."""
-    from confluent_kafka import Producer
-
     producer = Producer({"bootstrap.servers": kafka_process.bootstrap, "transactional.id": split.source})
     producer.init_transactions(30)
     producer.begin_transaction()
@@ -320,3 +352,91 @@ def test_users_are_read_again_when_their_file_changes(
     done(6)
     clean = [(one.value or b"")[-2:-1] for one in read_all(kafka_process.bootstrap, split.clean)]
     assert clean == [b"3", b"5"]
+
+
+def test_the_audit_finds_what_todays_rules_would_not_let_through(
+    kafka_process: KafkaProcess, split: Split, tmp_path: Path
+) -> None:
+    """By rule, offset and key; 1 when there is anything, also where a transaction is still open behind it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GNOMON_")}
+    environment |= {"GNOMON_KAFKA": kafka_process.bootstrap, "GNOMON_CONFIG": str(split.configure(tmp_path))}
+
+    def audit(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "gnomon", "route", "audit", "--clean", *more]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    clean = EventSender(kafka_process.bootstrap, split.clean)
+    for event in business(300, share=0):
+        clean.send(event)
+    clean.send(Business(0, b"gone", None, [], False))
+    clean.flush()
+    ran = audit(split.clean)
+    assert (ran.returncode, ran.stdout) == (0, f"{split.clean}: 301 events, 0 that should not be there\n")
+    clean.send(Business(0, b"order-7", b'{"probe": true}', [], True), partition=1)
+    clean.send(Business(0, b"\x1b[2J", b"{", [], True), partition=1)
+    clean.flush()
+    producer = Producer({"bootstrap.servers": kafka_process.bootstrap, "transactional.id": split.clean})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(split.clean, b"{}", partition=1)
+    producer.flush(30)
+    ran = audit(split.clean)
+    assert ran.returncode == 1
+    assert "303 events, 2 that should not be there" in ran.stdout
+    assert "path /probe equals true: 1" in ran.stdout
+    assert "key order-7" in ran.stdout
+    assert "\x1b" not in ran.stdout
+    ran = audit(split.clean, "--json")
+    told = json.loads(ran.stdout)
+    assert (told["events"], told["leaks"], {rule["rule"] for rule in told["rules"]}) == (
+        303,
+        2,
+        {"path /probe equals true", "unreadable value"},
+    )
+    producer.abort_transaction(30)
+    ran = audit("nowhere")
+    assert ran.returncode == 2
+    assert f"no [[route]] has clean = 'nowhere'; clean topics: {split.clean}" in ran.stderr
+
+
+def test_an_audit_that_follows_counts_each_leak_once_over_restarts(
+    kafka_process: KafkaProcess, split: Split, store: Store, tmp_path: Path
+) -> None:
+    """As rows of `routed` with the destination leak, for alerts, and as a metric."""
+    settings = {"GNOMON_KAFKA": kafka_process.bootstrap, "GNOMON_CONFIG": str(split.configure(tmp_path))}
+    clean = EventSender(kafka_process.bootstrap, split.clean)
+
+    class Follower(RouteProcess):
+        command = ("route", "audit", "--clean", split.clean, "--follow")
+
+    def leaks() -> int:
+        rows = store.rows("SELECT coalesce(sum(events), 0)::BIGINT FROM routed WHERE destination = 'leak'")
+        return sum(count for (count,) in rows)
+
+    with Follower(store.path, settings) as follower:
+        for total in (1, 2):
+            clean.send(Business(0, b"k", b'{"probe": true}', [], True), partition=3)
+            clean.flush()
+            wait_for("it was told", lambda total=total: follower.log.read_text().count("[3]@") == total, 60)
+            address = follower.log.read_text().rpartition("are at http://")[2].split('"')[0]
+            connection = HTTPConnection(address, timeout=10)
+            connection.request("GET", "/metrics")
+            exposition = connection.getresponse().read().decode()
+            connection.close()
+            wanted = f'gnomon_synthetic_leaks_total{{rule="path /probe equals true",topic="{split.clean}"}} 1.0'
+            assert wanted in exposition
+            assert follower.stop() == 0
+            assert leaks() == total
+            follower.again()
+
+
+def test_outputs_that_do_not_fit_are_refused_before_anything_is_read(
+    split: Split, process_topics: Topics, start: Start
+) -> None:
+    """With what to do about it, and the exit code of a configuration that is wrong."""
+    few = process_topics.make("few", partitions=3)
+    worker = start(split._replace(quarantine=few))
+    assert worker.process.wait(60) == 2
+    assert f"'{few}' has 3 partitions, '{split.source}' has 4" in worker.log.read_text()

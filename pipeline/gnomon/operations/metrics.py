@@ -131,7 +131,7 @@ METRICS: Final = tuple(
             Metric(
                 "gnomon_route_users_problem",
                 "gauge",
-                "1 while the users_file is broken and the users that were read before are in force",
+                "Whether the users_file is broken, 1 or 0; the users that were read before are in force",
                 ("topic",),
                 ("route",),
             ),

@@ -20,6 +20,8 @@ TRANSACTION_SECONDS: Final = 0.1
 TRANSACTION_EVENTS: Final = 20_000
 WAITING_EVENTS: Final = 20_000
 """Records that wait here while a transaction ends, before whoever brings more has to wait."""
+LARGE: Final = 256 * 1024
+"""Bytes of a value that some hundred bytes of headers may make too large for its topic."""
 
 
 class Lane:
@@ -32,6 +34,7 @@ class Lane:
         following: The offset to read first.
         committed: Called with what a transaction has sent, the offset to read next, and its seconds, once it is
             committed.
+        bare: Leave large events in quarantine without headers of ours, which made one too large before.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Lane:
         sender: Sends,
         following: int,
         committed: Callable[[Tally, int, float], None],
+        *,
+        bare: bool = False,
     ) -> None:
         self.following = following
         self._judge = judge.judge
@@ -58,6 +63,7 @@ class Lane:
         self._room = asyncio.Event()
         self._room.set()
         self._ending = False
+        self._bare = bare
 
     async def wait_for_room(self) -> None:
         """Wait until `put` may be called."""
@@ -132,7 +138,7 @@ class Lane:
             except Exception as error:  # noqa: BLE001 - a bug of ours must neither stop the partition nor leak an event
                 routing = Routing("quarantine", "unjudged", f"it could not be judged: {type(error).__name__}: {error}")
             headers: Headers = record.headers
-            if routing.to == "quarantine":
+            if routing.to == "quarantine" and not (self._bare and len(record.value) > LARGE):
                 headers = [*headers, *quarantine_headers(record, routing)]
             for topic in topics[routing.to]:
                 add(topic, record, headers)

@@ -24,7 +24,7 @@ from gnomon.errors import ConfigError, DependencyError, FencedError, GnomonError
 from gnomon.operations import Readiness, RouteMetrics
 from gnomon.stream.route.journal import Journal
 from gnomon.stream.route.lane import Lane
-from gnomon.stream.route.sender import Sends
+from gnomon.stream.route.sender import Sends, TooLargeError
 from gnomon.stream.route.tally import Tally
 from gnomon.stream.transport import Slice
 
@@ -99,6 +99,7 @@ class Router:
         self._troubles: dict[TP, tuple[int, float]] = {}
         self._ends: dict[TP, int] = {}
         self._gaps: dict[TP, int] = {}
+        self._bare: set[TP] = set()
         self._opening = asyncio.Lock()
         self._stopping = False
 
@@ -208,7 +209,9 @@ class Router:
             await self._journals[tp].land()
         journal = self._journals[tp] = self._make_journal(tp.topic, tp.partition)
         journal.start(committed)
-        lane = self._lanes[tp] = Lane(route, judge, sender, start, partial(self._count, tp, journal))
+        lane = self._lanes[tp] = Lane(
+            route, judge, sender, start, partial(self._count, tp, journal), bare=tp in self._bare
+        )
         self._tasks[tp] = asyncio.create_task(self._run(tp, lane), name=f"route {_name(tp)}")
         self.readiness.forget(_name(tp))
         self.readiness.ready("kafka")
@@ -233,6 +236,8 @@ class Router:
             await lane.run()
         except GnomonError as error:
             self.metrics.retries.labels(tp.topic).inc()
+            if isinstance(error, TooLargeError):
+                self._bare.add(tp)
             self._note(tp, error)
         except Exception:
             logger.exception("a bug of ours: %s is read again from where it was committed", _name(tp))

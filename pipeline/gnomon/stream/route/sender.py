@@ -17,12 +17,12 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced, UnknownProducerId
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, UnknownProducerId
 from aiokafka.structs import TopicPartition
 
 from gnomon.errors import DependencyError, FencedError
 
-__all__ = ["KafkaSender", "Sends"]
+__all__ = ["Headers", "KafkaSender", "Sends", "TooLargeError"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,10 @@ _ANSWER_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 2.0
 
 Headers = Sequence[tuple[str, bytes | None]]
+
+
+class TooLargeError(DependencyError):
+    """An event is larger than what a topic takes."""
 
 
 class Sends(Protocol):
@@ -149,5 +153,9 @@ def _lost(error: Exception, source: TopicPartition) -> DependencyError | FencedE
     place = f"{source.topic}[{source.partition}]"
     if isinstance(error, ProducerFenced | UnknownProducerId):
         return FencedError(f"another process has taken over {place}", "that one goes on")
+    if isinstance(error, MessageSizeTooLargeError):
+        return TooLargeError(
+            f"an event of {place} is too large for an output", "raise max.message.bytes of the outputs"
+        )
     why = f"{type(error).__name__}: {error}".rstrip(": ")
     return DependencyError(f"events of {place} could not be sent on: {why}", "look into the broker's log")
