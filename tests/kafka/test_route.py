@@ -271,17 +271,14 @@ def test_poison_as_large_as_a_topic_takes_goes_to_quarantine_without_our_headers
     """Whoever fills a record to the last byte stops nothing."""
     sizes = range(1_048_588 - 200, 1_048_588)
     junk = random.Random(2).randbytes(max(sizes))
-    taken: list[bytes] = []
     producer = Producer({"bootstrap.servers": kafka_process.bootstrap, "message.max.bytes": 2_000_000})
+    answers: list[object] = []
     for size in reversed(sizes):  # the largest that the broker takes
-        failed: list[object] = []
-        producer.produce(
-            split.source, junk[:size], partition=1, on_delivery=lambda error, _, failed=failed: failed.append(error)
-        )
+        producer.produce(split.source, junk[:size], b"k", 1, callback=lambda error, _: answers.append(error))
         producer.flush(30)
-        if failed == [None]:
-            taken.append(junk[:size])
+        if answers[-1] is None:
             break
+    taken = [junk[: max(sizes) + 1 - len(answers)]]
     sender.send(Business(0, b"k", b"{", [], True), partition=1)
     sender.flush()
     worker = start()

@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+import cramjam
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, UnknownProducerId
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import TopicPartition
 
 from gnomon.errors import DependencyError, FencedError
@@ -99,13 +101,19 @@ class KafkaSender:
     def add(self, topic: str, record: Any, headers: Headers, /) -> None:  # noqa: ANN401 - aiokafka has no types
         """Put a record into a topic (see `Sends`)."""
         batch = self._open.get(topic)
-        if batch is None:
-            batch = self._open[topic] = self._producer.create_batch()
         copied = list(headers)
-        if batch.append(timestamp=record.timestamp, key=record.key, value=record.value, headers=copied) is None:
+        if batch is not None:
+            if batch.append(timestamp=record.timestamp, key=record.key, value=record.value, headers=copied) is not None:
+                return
             self._full.append((topic, batch))
-            batch = self._open[topic] = self._producer.create_batch()
-            batch.append(timestamp=record.timestamp, key=record.key, value=record.value, headers=copied)
+        batch = self._open[topic] = self._new_batch(record.value)
+        batch.append(timestamp=record.timestamp, key=record.key, value=record.value, headers=copied)
+
+    def _new_batch(self, value: bytes | None) -> Any:  # noqa: ANN401 - aiokafka has no types
+        """Make a batch; that of a large value which does not compress is plain, or it might grow past what fits."""
+        if value is None or len(value) <= BATCH_BYTES or len(cramjam.lz4.compress(value)) < len(value):
+            return self._producer.create_batch()
+        return BatchBuilder(BATCH_BYTES, 0, is_transactional=1)
 
     async def flush(self) -> None:
         """Hand over the batches that are full (see `Sends`)."""
