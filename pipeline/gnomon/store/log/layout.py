@@ -7,6 +7,7 @@
     sealed/TABLE/         compacted rows, one file per group
     manifests/            which groups and which batches count; the highest number holds
     tmp/                  files before they get their name
+    empty/                a store in which nothing lands: views are made over it, and then asked over the other
 
 Every directory that views read holds `!empty.parquet`, without rows that count, so that a glob always binds.
 """
@@ -79,6 +80,7 @@ class Layout:
         self.manifests = self.root / "manifests"
         self.tmp = self.root / "tmp"
         self.lock = self.root / "maintainer.lock"
+        self.empty = self.root / "empty"
 
     def hot(self, kind: str) -> Path:
         """Where batches of a kind land."""

@@ -24,7 +24,7 @@ def connect_log(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConnec
     connection = connect_files(layout, config)
     with translated(layout.root):
         try:
-            create_log_views(connection, layout.root, info)
+            create_log_views(connection, layout, info)
         except BaseException:
             connection.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -98,21 +99,16 @@ def create_store(layout: Layout, info: StoreInfo | None) -> None:
             if wanted != known:
                 layout.write(layout.info_file, msgspec.json.encode(wanted))
             return
-        for directory in layout.directories():
+        for directory in (*Layout(layout.empty).directories(), *layout.directories()):
             directory.mkdir(parents=True, exist_ok=True)
-        for kind in KINDS:
-            _create(
-                layout,
-                layout.hot(kind) / SENTINEL,
-                _sentinel(hot_schema(kind), {"kind": "none"} if kind == "worker" else None),
-            )
-        for table in SEALED:
-            _create(
-                layout,
-                layout.sealed(table) / SENTINEL,
-                _sentinel(sealed_schema(table), {"gid": -1} if table in LARGE else None),
-            )
-        _create(layout, layout.manifests / f"{0:012}.parquet", manifest_bytes(Manifest()))
+        for place in (Layout(layout.empty), layout):
+            for kind in KINDS:
+                mark = {"kind": "none"} if kind == "worker" else None
+                _create(layout, place.hot(kind) / SENTINEL, _sentinel(hot_schema(kind), mark))
+            for table in SEALED:
+                sealed_mark = {"gid": -1} if table in LARGE else None
+                _create(layout, place.sealed(table) / SENTINEL, _sentinel(sealed_schema(table), sealed_mark))
+            _create(layout, place.manifests / f"{0:012}.parquet", manifest_bytes(Manifest()))
         # The last to come: who sees it sees all the rest.
         named = msgspec.structs.replace(info or StoreInfo(), id=secrets.token_hex(8))
         _create(layout, layout.info_file, msgspec.json.encode(named))
@@ -129,7 +125,7 @@ def _create(layout: Layout, target: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _sentinel(schema: Any, mark: dict[str, object] | None = None) -> bytes:  # noqa: ANN401 - pyarrow has no types
+def _sentinel(schema: Any, mark: Mapping[str, object] | None = None) -> bytes:  # noqa: ANN401 - pyarrow has no types
     """A file without rows; with a `mark`, of rows that hold just that, so that they never count.
 
     DuckDB takes the first file of a listing for the measure of all. With nothing in it a scan of millions of rows is

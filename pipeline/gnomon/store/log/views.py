@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, persistently, script, translated
+from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated
 from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
 from gnomon.store.log.shapes import create_store, table_schema
 
@@ -73,15 +72,19 @@ def glob_root(root: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(root))
 
 
-def create_log_views(connection: duckdb.DuckDBPyConnection, root: Path, info: StoreInfo) -> None:
+def create_log_views(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, info: StoreInfo, root: Path | None = None
+) -> None:
     """Make the views and macros of a store in the connection's current database.
 
     Args:
         connection: Where names without a catalog are to mean the store's.
-        root: Where readers will find the store's files: absolute.
-        info: The store's.
+        layout: The store.
+        info: What its `store.json` says.
+        root: Where readers will find the store, absolute, when that is not where it is here.
     """
-    root_is(connection, root)
+    # Making a view looks its files up; here there are few, and none goes meanwhile.
+    root_is(connection, layout.empty)
     text = script("log/views.sql").replace("{manifest}", manifest_row())
     text = text.replace("{horizon_us}", str(info.horizon_us))
     text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
@@ -94,9 +97,9 @@ def create_log_views(connection: duckdb.DuckDBPyConnection, root: Path, info: St
         names = {"sealed_columns": columns(table, "s"), "hot_columns": columns(table, "h")}
         statements.append(plain.format(table=table, **parts, **names))
     for statement in statements:
-        # A view that is made has its files looked at, as one that is asked.
-        persistently(partial(connection.execute, statement))
+        connection.execute(statement)
     create_views(connection, info.patterns)
+    root_is(connection, root or layout.root)
 
 
 def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> Path:
@@ -119,9 +122,7 @@ def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> 
                 connection.execute("USE made")
                 connection.execute("CREATE TABLE store_version (version INTEGER NOT NULL, created_at TIMESTAMPTZ)")
                 connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
-                create_log_views(connection, layout.root, info)
-                if root is not None:
-                    root_is(connection, root)
+                create_log_views(connection, layout, info, root)
                 connection.execute("CHECKPOINT made")
                 connection.execute("USE memory")
                 connection.execute("DETACH made")
