@@ -40,6 +40,8 @@ class WorkerProcess:
         settings: Its environment beside what it inherits.
     """
 
+    command: tuple[str, ...] = ("worker",)
+
     def __init__(self, store: Path, settings: Mapping[str, str]) -> None:
         self.log = Path(tempfile.mkstemp(prefix="gnomon-worker-", suffix=".log")[1])
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GNOMON_")}
@@ -94,7 +96,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self._seen = log.tell()
             return subprocess.Popen(
-                [sys.executable, "-m", "gnomon", "worker"],
+                [sys.executable, "-m", "gnomon", *self.command],
                 env=self._environment,
                 cwd=self.log.parent,
                 stdin=subprocess.DEVNULL,

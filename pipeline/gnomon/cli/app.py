@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "query": "gnomon.cli.query:query",
     "rejudge": "gnomon.cli.rejudge:rejudge",
     "report": "gnomon.cli.report:report",
+    "route": "gnomon.cli.route:route",
     "rules": "gnomon.cli.rules:rules",
     "topics": "gnomon.cli.topics:topics",
     "verdict": "gnomon.cli.verdict:verdict",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gnomon.config.alerts import METRICS, Alerting, AlertRule, Hook, Metric, Secret
 from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
+from gnomon.config.routes import Route, RouteTag, read_routes
 from gnomon.config.settings import (
     Collect,
     Decode,
@@ -45,6 +46,8 @@ __all__ = [
     "Metric",
     "Operations",
     "Redact",
+    "Route",
+    "RouteTag",
     "Secret",
     "Settings",
     "Store",
@@ -54,6 +57,7 @@ __all__ = [
     "find_database",
     "find_rules",
     "load_settings",
+    "read_routes",
     "render_settings",
     "secrets_of",
 ]

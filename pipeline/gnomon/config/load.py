@@ -13,6 +13,7 @@ from typing import Any, Final, get_origin, get_type_hints
 import msgspec
 
 from gnomon.config.alerts import Alerting, read_alerting
+from gnomon.config.routes import Route, read_routes
 from gnomon.config.settings import Settings, read_secret
 from gnomon.config.values import Leaf, Problem, in_words
 from gnomon.errors import ConfigError
@@ -43,7 +44,7 @@ class Loaded(msgspec.Struct, frozen=True):
     """Settings and where they are from.
 
     `origins` has an entry for each key that was set: the name of the file or of the variable. `warnings` are
-    sentences to show. `alerting` is what `settings.alert` and `settings.hook` say.
+    sentences to show. `alerting` is what `settings.alert` and `settings.hook` say, `routes` what `settings.route` says.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class Loaded(msgspec.Struct, frozen=True):
     origins: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     alerting: Alerting = Alerting()
+    routes: tuple[Route, ...] = ()
 
 
 @cache
@@ -127,8 +129,14 @@ def load_settings(option: Path | None, environ: Mapping[str, str]) -> Loaded:
             origins[key.dotted] = key.env
     _settle_secrets(values, origins)
     settings: Settings = _build(Settings, values)
-    alerting = read_alerting(settings.alert, settings.hook, file)
-    return Loaded(settings, file, origins, _unknown_variables(environ), alerting)
+    return Loaded(
+        settings,
+        file,
+        origins,
+        _unknown_variables(environ),
+        read_alerting(settings.alert, settings.hook, file),
+        read_routes(settings.route, file),
+    )
 
 
 def find_database(option: Path | None, settings: Settings) -> Path:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from gnomon.operations.logs import configure_logging
 from gnomon.operations.metrics import (
     METRICS,
+    AuditMetrics,
     Metric,
     PartitionState,
     ProcessMetrics,
+    RouteMetrics,
     WatchMetrics,
     WebMetrics,
     WorkerMetrics,
@@ -21,11 +23,13 @@ from gnomon.operations.server import OperationsServer
 
 __all__ = [
     "METRICS",
+    "AuditMetrics",
     "Metric",
     "OperationsServer",
     "PartitionState",
     "ProcessMetrics",
     "Readiness",
+    "RouteMetrics",
     "WatchMetrics",
     "WebMetrics",
     "WorkerMetrics",

@@ -23,9 +23,11 @@ from gnomon.operations.readiness import Readiness
 
 __all__ = [
     "METRICS",
+    "AuditMetrics",
     "Metric",
     "PartitionState",
     "ProcessMetrics",
+    "RouteMetrics",
     "WatchMetrics",
     "WebMetrics",
     "WorkerMetrics",
@@ -123,6 +125,7 @@ METRICS: Final = tuple(
                 "gauge",
                 "Records on Kafka that this worker has still to read",
                 ("topic", "partition"),
+                ("worker", "route"),
             ),
             Metric(
                 "gnomon_watermark_age_seconds",
@@ -151,6 +154,42 @@ METRICS: Final = tuple(
             ),
             Metric("gnomon_collect_unreadable_total", "counter", "Messages that are no access log", (), ("collect",)),
             Metric("gnomon_collect_waiting_bytes", "gauge", "Entries that wait, in bytes", (), ("collect",)),
+            Metric(
+                "gnomon_routed_events_total",
+                "counter",
+                "Events sent on: clean, synthetic, both (tombstones) or quarantine",
+                ("topic", "destination"),
+                ("route",),
+            ),
+            Metric(
+                "gnomon_route_retries_total",
+                "counter",
+                "Transactions that were taken back, and whose events are read again",
+                ("topic",),
+                ("route",),
+            ),
+            Metric(
+                "gnomon_route_transaction_seconds",
+                "histogram",
+                "Time from the first event of a transaction until it was committed, in seconds",
+                (),
+                ("route",),
+            ),
+            Metric("gnomon_route_users", "gauge", "Users in force of a route's users_file", ("topic",), ("route",)),
+            Metric(
+                "gnomon_route_users_problem",
+                "gauge",
+                "Whether the users_file is broken, 1 or 0; the users that were read before are in force",
+                ("topic",),
+                ("route",),
+            ),
+            Metric(
+                "gnomon_synthetic_leaks_total",
+                "counter",
+                "Events on a clean topic that today's rules would not have let there",
+                ("topic", "rule"),
+                ("route",),
+            ),
             Metric("gnomon_batch_seconds", "histogram", "Time to compare one batch, in seconds"),
             Metric("gnomon_landing_seconds", "histogram", "Time to land one batch durably, in seconds"),
         ),
@@ -342,6 +381,41 @@ class WebMetrics(ProcessMetrics):
                 value = rate[field]
                 if isinstance(value, int | float):
                     gauge.labels(*labels).set(value)
+
+
+class RouteMetrics(ProcessMetrics):
+    """The metrics of `gnomon route`.
+
+    Args:
+        readiness: What the parts report to.
+        lags: Gives, by topic and partition, the records that are still to be read, when Prometheus asks.
+    """
+
+    def __init__(self, readiness: Readiness, lags: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
+        super().__init__("route", readiness)
+        self.routed = self._counter("gnomon_routed_events_total")
+        """Labelled by topic and destination."""
+        self.retries = self._counter("gnomon_route_retries_total")
+        """Labelled by topic."""
+        self.transaction_seconds = self._histogram("gnomon_route_transaction_seconds")
+        self.users = self._gauge("gnomon_route_users")
+        """Labelled by topic."""
+        self.users_problem = self._gauge("gnomon_route_users_problem")
+        """Labelled by topic."""
+        self.observe("gnomon_consumer_lag_records", lags)
+
+
+class AuditMetrics(ProcessMetrics):
+    """The metrics of `gnomon route audit --follow`.
+
+    Args:
+        readiness: What the parts report to.
+    """
+
+    def __init__(self, readiness: Readiness) -> None:
+        super().__init__("route", readiness)
+        self.leaks = self._counter("gnomon_synthetic_leaks_total")
+        """Labelled by topic and rule."""
 
 
 class _Observed(Collector):

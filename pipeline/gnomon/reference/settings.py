@@ -31,9 +31,20 @@ _TAIL: Final = """\
 
 | table | for |
 | --- | --- |
-| `[[route]]` | the synthetic filter on business topics: `from`, `clean`, `synthetic`, `quarantine`, `value`, `tags` |
+| `[[route]]` | the synthetic filter on business topics (docs/synthetic.md) |
 | `[[alert]]` | what to watch for, and the hooks to call; docs/alerts.md has the keys |
 | `[[hook]]` | where alerts are sent; docs/alerts.md has the keys |
+
+## `[[route]]`
+
+| key | what | default |
+| --- | --- | --- |
+| `from` | Topic to read | needed |
+| `clean`, `synthetic`, `quarantine` | Topics to send to, with as many partitions or more | `FROM.clean` and so on |
+| `value` | What values are: `json`, or `bytes` that are not looked into | `"json"` |
+| `users_file` | Ids of synthetic users, one a line; read again when it changes (a path) | |
+| `users_paths` | Where a user's id stands in a value (JSON Pointers) | `["/user/id", "/user_id", "/userId"]` |
+| `tags` | What else is synthetic: `path` or `header`, and `equals`, `in`, `prefix`, `regex`, `contains` | `[]` |
 """
 
 

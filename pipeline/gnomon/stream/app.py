@@ -23,7 +23,7 @@ from gnomon.stream.outlet import Outlet
 from gnomon.stream.transport import SCHEME, Consumer, Slice, SliceSchema
 from gnomon.stream.worker import Worker
 
-__all__ = ["WorkerApp", "make_app"]
+__all__ = ["WorkerApp", "faust_settings", "make_app", "run_app"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def make_app(settings: Settings, engine: Engine, log: Log) -> WorkerApp:
         engine: Compares.
         log: Where results land.
     """
-    app = WorkerApp(settings.kafka.group, **_faust_settings(settings))
+    app = WorkerApp(settings.kafka.group, **faust_settings(settings))
     app.worker = worker = Worker(
         settings,
         engine,
@@ -138,7 +138,8 @@ async def _tick(app: WorkerApp, settings: Settings) -> None:
         await app.crash(DependencyError(what, "give each group a store of its own"))
 
 
-def _faust_settings(settings: Settings) -> dict[str, Any]:
+def faust_settings(settings: Settings, max_poll_records: int = _MAX_POLL_RECORDS) -> dict[str, Any]:
+    """Give the settings of a Faust application on the batch transport."""
     session = settings.kafka.session_timeout.total_seconds()
     return {
         "broker": [f"{SCHEME}://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
@@ -150,7 +151,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_allow_declare": False,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": 4 << 20,
-        "broker_max_poll_records": _MAX_POLL_RECORDS,
+        "broker_max_poll_records": max_poll_records,
         "broker_session_timeout": session,
         "broker_heartbeat_interval": session / 4,
         "broker_rebalance_timeout": session,
@@ -174,7 +175,7 @@ def _producer(settings: Settings) -> AIOKafkaProducer:
     return AIOKafkaProducer(**client_options(settings.kafka), linger_ms=5)
 
 
-def run_app(app: WorkerApp) -> None:
+def run_app(app: faust.App) -> None:
     """Run until a signal ends it, or something that it cannot go on without.
 
     Raises:

@@ -23,12 +23,13 @@ from aiokafka.errors import (
     TopicAlreadyExistsError,
     for_code,
 )
+from aiokafka.structs import TopicPartition
 
 from gnomon.config import Kafka
 from gnomon.errors import ConfigError, DependencyError, UsageError
 from gnomon.kafka import check_connection, client_options, kafka_errors
 
-__all__ = ["PARTITIONS", "MadeTopic", "create_topics", "planned_topics"]
+__all__ = ["PARTITIONS", "MadeTopic", "committed_offset", "count_partitions", "create_topics", "planned_topics"]
 
 PARTITIONS: Final = 8
 """Partitions of a topic where nobody says otherwise: as many workers can share the work."""
@@ -117,6 +118,31 @@ async def create_topics(
         MadeTopic(topic.name, "created" if topic.name in made else "exists", there.get(topic.name, partitions))
         for topic in planned
     ]
+
+
+async def count_partitions(kafka: Kafka) -> dict[str, int]:
+    """Give how many partitions each topic has.
+
+    Raises:
+        DependencyError: No broker can be reached, or it does not let us.
+    """
+    with kafka_errors(kafka, "looking at topics"):
+        async with _admin(kafka) as admin:
+            return await _partitions_of(admin)
+
+
+async def committed_offset(kafka: Kafka, group: str, topic: str, partition: int) -> int | None:
+    """Give what a group has committed of a partition; None where it has not.
+
+    Raises:
+        DependencyError: No broker can be reached, or it does not let us.
+    """
+    with kafka_errors(kafka, f"asking what {group} has committed"):
+        async with _admin(kafka) as admin:
+            source = TopicPartition(topic, partition)
+            offsets = await admin.list_consumer_group_offsets(group, partitions=[source])
+    known = offsets.get(source)
+    return known.offset if known is not None and known.offset >= 0 else None
 
 
 @asynccontextmanager

@@ -90,6 +90,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     logger = logging.getLogger("faust.consumer")
 
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no setting for it: what another's transaction took back must not be read as if it had happened
+        consumer._isolation_level = getattr(self.app, "isolation_level", "read_uncommitted")  # noqa: SLF001
+        return consumer
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         assigned = self.assignment()
         wanted = {

@@ -1,0 +1,89 @@
+"""`gnomon route`: keeps synthetic events out of business streams."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+
+import click
+import msgspec
+
+from gnomon.cli.options import ClosestGroup, config_option, load
+
+__all__ = ["route"]
+
+
+@click.group(cls=ClosestGroup, invoke_without_command=True)
+@config_option
+@click.pass_context
+def route(context: click.Context, config: Path | None) -> None:
+    """Split business topics by [[route]]: real events to clean, synthetic ones to synthetic, until a signal ends it.
+
+    Every event is sent on exactly once (Kafka transactions), to the same partition number, with its key, headers and
+    timestamp. Run as many as you like, up to one per partition.
+
+    \b
+    Examples:
+      $ gnomon route
+      $ gnomon route audit --clean orders.clean
+    """
+    if context.invoked_subcommand is not None:
+        if config is not None:
+            context.obj.config = config
+        return
+    loaded = load(context, config)
+    from gnomon.operations import configure_logging
+    from gnomon.stream.app import run_app
+    from gnomon.stream.route.app import check_routes, make_route_app
+
+    configure_logging(loaded.settings)
+    asyncio.run(check_routes(loaded.settings, loaded.routes))
+    gc.set_threshold(100_000, 50, 100)  # millions of short-lived records without cycles
+    run_app(make_route_app(loaded.settings, loaded.routes))
+
+
+@route.command()
+@click.option("--clean", "topic", metavar="TOPIC", required=True, help="The clean topic of a [[route]].")
+@click.option("--follow", is_flag=True, help="Read on until a signal ends it; leaks are metrics and land in the store.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object.")
+@config_option
+@click.pass_context
+def audit(context: click.Context, topic: str, follow: bool, as_json: bool, config: Path | None) -> None:
+    """Read a clean topic with the rules of today, and say what should not be there: by rule, offset and key.
+
+    Ends with 1 when there is anything. With --follow it goes on and on, for alerts on leaks.
+
+    \b
+    Examples:
+      $ gnomon route audit --clean orders.clean
+      $ gnomon route audit --clean orders.clean --follow
+    """
+    loaded = load(context, config)
+    from gnomon.cli.text import one_line
+    from gnomon.operations import configure_logging
+    from gnomon.stream.route.audit import Leak, audit_topic, follow_topic, judges_of
+
+    judges = judges_of(loaded.routes, topic)
+    if follow:
+        configure_logging(loaded.settings)
+
+        def tell(rule: str, leak: Leak) -> None:
+            click.echo(f"{topic}[{leak.partition}]@{leak.offset}: {one_line(rule)}")
+
+        asyncio.run(follow_topic(loaded.settings, topic, judges, tell))
+        return
+    found = asyncio.run(audit_topic(loaded.settings.kafka, topic, judges))
+    if as_json:
+        rules = [msgspec.to_builtins(finding) for finding in found.findings.values()]
+        report = {"topic": topic, "events": found.events, "leaks": found.leaks, "rules": rules}
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        click.echo(f"{topic}: {found.events:,} events, {found.leaks:,} that should not be there")
+        for finding in found.findings.values():
+            click.echo(f"{one_line(finding.rule)}: {finding.leaks:,}")
+            for leak in finding.first:
+                key = "" if leak.key is None else f" key {one_line(leak.key)}"
+                click.echo(f"  {topic}[{leak.partition}]@{leak.offset}{key}")
+    if found.leaks:
+        context.exit(1)

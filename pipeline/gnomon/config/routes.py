@@ -1,0 +1,211 @@
+"""`[[route]]` of `gnomon.toml` as frozen structs: which business topics are split, and what makes an event synthetic.
+
+What could let a synthetic event reach a clean topic by a slip of the pen is refused here: outputs that are inputs,
+clean topics that something else is sent to, tags that can never hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from gnomon.config.tables import closest, read_table
+from gnomon.config.values import in_words
+from gnomon.core.pointer import parse_pointer
+from gnomon.errors import ConfigError
+
+__all__ = ["USERS_PATHS", "Route", "RouteTag", "Scalar", "read_routes"]
+
+Scalar: TypeAlias = str | int | float | bool
+
+USERS_PATHS: Final = ("/user/id", "/user_id", "/userId")
+"""Where a user's id is looked for in a value, unless `users_paths` says otherwise."""
+
+_READABLE: Final = ("json", "bytes")
+_NOT_YET: Final = frozenset({"avro", "protobuf"})
+_CONDITIONS: Final = ("equals", "in", "prefix", "regex", "contains")
+
+Topic = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$",
+        extra={"expected": "a topic's name: up to 249 letters, digits, dots, dashes and underscores"},
+    ),
+]
+
+
+class RouteTag(msgspec.Struct, frozen=True, kw_only=True):
+    """One of `tags`: a place, and what makes an event synthetic there; all conditions that are given have to hold.
+
+    Without a condition it is enough that there is such a path or header. `among` is written `in`.
+    """
+
+    path: str | None = None
+    header: str | None = None
+    equals: Scalar | None = None
+    among: tuple[Scalar, ...] | None = msgspec.field(default=None, name="in")
+    prefix: str | None = None
+    regex: str | None = None
+    contains: Scalar | None = None
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One `[[route]]`: a business topic, where its events go, and how their tags are found. `source` is `from`."""
+
+    source: Topic = msgspec.field(name="from")
+    clean: Topic
+    synthetic: Topic
+    quarantine: Topic
+    value: Literal["json", "avro", "protobuf", "bytes"] = "json"
+    users_file: Path | None = None
+    users_paths: tuple[str, ...] = USERS_PATHS
+    tags: tuple[RouteTag, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, str, str]:
+        """The topics that it sends to."""
+        return (self.clean, self.synthetic, self.quarantine)
+
+
+def read_routes(tables: tuple[dict[str, Any], ...], file: Path | None) -> tuple[Route, ...]:
+    """Read the tables of a settings file.
+
+    Args:
+        tables: The `[[route]]` tables as written.
+        file: The settings file, to be named in errors; paths are relative to it.
+
+    Raises:
+        ConfigError: Something impossible; names the table, the key and the remedy.
+    """
+    place = file or Path("gnomon.toml")
+    routes = tuple(
+        _read_route(table, f"{place}: [[route]] number {number}", place.parent)
+        for number, table in enumerate(tables, start=1)
+    )
+    _check_topics(routes, place)
+    return routes
+
+
+def _read_route(table: dict[str, Any], where: str, base: Path) -> Route:
+    given = dict(table)
+    if "taint" in given:
+        raise ConfigError(f"{where}: taint is not supported by this version", "remove it")
+    tags = given.pop("tags", [])
+    if not isinstance(tags, list):
+        raise ConfigError(f"{where}: tags: expected a list of tables, got {in_words(tags)}", "write tags = [{ ... }]")
+    source = given.get("from")
+    if isinstance(source, str):
+        for name in ("clean", "synthetic", "quarantine"):
+            given.setdefault(name, f"{source}.{name}")
+    values = read_table(given, Route, where, base, elsewhere=("tags",))
+    read = tuple(_read_tag(tag, f"{where}: tags: number {number}") for number, tag in enumerate(tags, start=1))
+    route = Route(**values, tags=read)
+    if route.value in _NOT_YET:
+        raise ConfigError(
+            f"{where}: value: {route.value!r} is not supported by this version",
+            'write value = "json", or "bytes" where header tags are enough',
+        )
+    if route.value == "bytes":
+        looked_into: list[str] = [name for name in ("users_file", "users_paths") if name in given]
+        looked_into += [f"tags: path {tag.path}" for tag in read if tag.path is not None]
+        if looked_into:
+            raise ConfigError(f'{where}: {looked_into[0]}: a value of kind "bytes" is not looked into', "use headers")
+    if "users_paths" in given and route.users_file is None:
+        raise ConfigError(f"{where}: users_paths without users_file", "add users_file, or use tags")
+    for path in route.users_paths:
+        _check_pointer(path, f"{where}: users_paths")
+    return route
+
+
+def _read_tag(tag: object, where: str) -> RouteTag:
+    if not isinstance(tag, dict):
+        raise ConfigError(f"{where}: expected a table, got {in_words(tag)}", 'write { path = "/user/id", equals = 1 }')
+    known = ("path", "header", *_CONDITIONS)
+    values: dict[str, Any] = {}
+    for key, value in tag.items():
+        if key not in known:
+            raise ConfigError(f"{where}: there is no key {key!r}", closest(key, list(known)))
+        values["among" if key == "in" else key] = _read_condition(key, value, f"{where}: {key}")
+    read = RouteTag(**values)
+    if (read.path is None) == (read.header is None):
+        raise ConfigError(f"{where}: a tag has either a path or a header", "name the one place that it is about")
+    if read.path is not None:
+        _check_pointer(read.path, f"{where}: path")
+    if read.header is not None and not read.header.strip():
+        raise ConfigError(f"{where}: header is empty", "name a header")
+    return read
+
+
+def _read_condition(key: str, value: object, where: str) -> object:
+    if key in {"equals", "contains"}:
+        if not isinstance(value, Scalar):
+            raise ConfigError(f"{where}: expected text, a number, true or false, got {in_words(value)}", "correct it")
+        return value
+    if key == "in":
+        if not isinstance(value, list) or not value or not all(isinstance(item, Scalar) for item in value):
+            raise ConfigError(f"{where}: expected a list of text and numbers, got {in_words(value)}", "correct it")
+        return tuple(value)
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: expected text, got {in_words(value)}", "write it in quotes")
+    if key == "prefix" and not value:
+        raise ConfigError(f"{where}: every text begins with nothing", "write what it begins with")
+    if key == "regex":
+        try:
+            re.compile(value)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ConfigError(f"{where}: {value!r} is not a regular expression: {error}", "correct it") from error
+    return value
+
+
+def _check_pointer(path: str, where: str) -> None:
+    try:
+        parse_pointer(path)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {path!r} is not a JSON Pointer: {error}", 'write one such as "/user/id"') from None
+
+
+def _check_topics(routes: tuple[Route, ...], place: Path) -> None:
+    """Refuse routes that would bring an event back to where it came from, or something else into a clean topic."""
+    sources: set[str] = set()
+    for route in routes:
+        if route.source in sources:
+            raise ConfigError(f"{place}: two [[route]] have from = {route.source!r}", "keep one of them")
+        sources.add(route.source)
+        if route.source in route.outputs:
+            name = ("clean", "synthetic", "quarantine")[route.outputs.index(route.source)]
+            raise ConfigError(
+                f"{place}: [[route]] from {route.source!r}: {name} is the same topic", "send to another topic"
+            )
+    clean = {route.clean: route for route in routes}
+    for route in routes:
+        for name, topic in (("synthetic", route.synthetic), ("quarantine", route.quarantine)):
+            if topic in clean:
+                raise ConfigError(
+                    f"{place}: [[route]] from {route.source!r}: {name} = {topic!r} is the clean topic of "
+                    f"[[route]] from {clean[topic].source!r}",
+                    "send to another topic",
+                )
+    circle = _find_circle(routes)
+    if circle:
+        raise ConfigError(f"{place}: [[route]] go in a circle: {' -> '.join(circle)}", "send to topics nobody routes")
+
+
+def _find_circle(routes: Iterable[Route]) -> list[str]:
+    """Give topics that lead back to the first of them; none where there is no such way."""
+    leads = {route.source: route.outputs for route in routes}
+    for start in leads:
+        ways = [[start]]
+        seen: set[str] = set()
+        while ways:
+            way = ways.pop()
+            for topic in leads.get(way[-1], ()):
+                if topic == start:
+                    return [*way, topic]
+                if topic not in seen:
+                    seen.add(topic)
+                    ways.append([*way, topic])
+    return []

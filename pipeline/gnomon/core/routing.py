@@ -1,0 +1,168 @@
+"""Which business events are synthetic: the tags that say so, and what becomes of an event.
+
+Fails closed: an event goes to the clean stream only when it was read and nothing in it says synthetic. One that cannot
+be read is quarantined, whatever its headers say. A tombstone (no value) deletes its key wherever it may be, so it
+goes both ways.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from gnomon.core.equality import number_key
+from gnomon.core.json import Unreadable, dumps
+from gnomon.core.pointer import parse_pointer
+from gnomon.core.tags import read_tags
+from gnomon.model import JsonValue
+
+__all__ = ["Destination", "Event", "EventRouter", "Routing", "Tag", "scalar_text", "values_at"]
+
+Destination: TypeAlias = Literal["clean", "synthetic", "quarantine", "both"]
+
+MAX_HEADERS: Final = 1000
+"""Headers of one event that are read; one with more is quarantined."""
+
+_BOOLEANS: Final = {True: "true", False: "false"}
+
+
+class Event(NamedTuple):
+    """One record of a business topic: its value as bytes, and its headers as they came."""
+
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class Routing(NamedTuple):
+    """Where an event goes, and by which rule; `reason` is a sentence where it is quarantined."""
+
+    to: Destination
+    rule: str = ""
+    reason: str = ""
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A configured tag: at one place, what makes an event synthetic. Several conditions all have to hold.
+
+    `path` is a JSON Pointer in which a step `*` stands for every element or member. Numbers and booleans are compared
+    as their JSON text too, so that the id 42 is the same whether a producer wrote it as a number or as text.
+    """
+
+    path: str | None = None
+    header: str | None = None
+    equals: str | int | float | bool | None = None
+    among: Collection[str] | None = None
+    prefix: str | None = None
+    regex: re.Pattern[str] | None = None
+    contains: str | int | float | bool | None = None
+    name: str
+
+    def holds(self, value: JsonValue) -> bool:
+        """Whether a value at the tag's place makes the event synthetic."""
+        if self.contains is not None and not _contains(value, self.contains):
+            return False
+        if self.equals is None and self.among is None and self.prefix is None and self.regex is None:
+            return True
+        text = scalar_text(value)
+        return (
+            text is not None
+            and (self.equals is None or text == scalar_text(self.equals))
+            and (self.among is None or text in self.among)
+            and (self.prefix is None or text.startswith(self.prefix))
+            and (self.regex is None or self.regex.search(text) is not None)
+        )
+
+
+class EventRouter:
+    """Judges the events of one topic.
+
+    Args:
+        tags: What makes an event synthetic, beside the header tags that always hold.
+        read: Turns a value into a document and raises `Unreadable` where it cannot; None for values that are not
+            looked into.
+    """
+
+    def __init__(self, tags: Iterable[Tag], read: Callable[[bytes], JsonValue] | None) -> None:
+        self._read = read
+        self._paths = [(tag, parse_pointer(tag.path)) for tag in tags if tag.path is not None]
+        self._headers = [(tag, tag.header.strip().lower()) for tag in tags if tag.header is not None]
+
+    def judge(self, event: Event) -> Routing:
+        """Say where an event goes. Never raises."""
+        if event.value is None:
+            return Routing("both", "tombstone")
+        if len(event.headers) > MAX_HEADERS:
+            return Routing("quarantine", "headers", f"it has {len(event.headers):,} headers, at most {MAX_HEADERS:,}")
+        document: JsonValue = None
+        if self._read is not None:
+            try:
+                document = self._read(event.value)
+            except Unreadable as unreadable:
+                return Routing("quarantine", "value", unreadable.reason)
+        rule = self._header_rule(event.headers) or self._path_rule(document)
+        return Routing("clean") if rule is None else Routing("synthetic", rule)
+
+    def _header_rule(self, headers: Sequence[tuple[str, bytes | None]]) -> str | None:
+        if not headers:
+            return None
+        # A name with white space around it is no name of HTTP or Kafka's clients: better synthetic than leaked
+        texts = [(name.strip().lower(), (value or b"").decode("utf-8", "replace")) for name, value in headers]
+        if read_tags(texts).synthetic is not None:
+            named = any(name == "x-synthetic" and value.strip() for name, value in texts)
+            return "header x-synthetic" if named else "baggage synthetic"
+        for tag, wanted in self._headers:
+            if any(name == wanted and tag.holds(value) for name, value in texts):
+                return tag.name
+        return None
+
+    def _path_rule(self, document: JsonValue) -> str | None:
+        for tag, steps in self._paths:
+            for value in values_at(document, steps):
+                if tag.holds(value):
+                    return tag.name
+        return None
+
+
+def values_at(document: JsonValue, steps: Sequence[str]) -> list[JsonValue]:
+    """Give every value at a place; a step `*` stands for all elements or members, a missing place for none."""
+    found: list[JsonValue] = [document]
+    for step in steps:
+        reached: list[JsonValue] = []
+        for value in found:
+            if isinstance(value, dict):
+                if step in value:
+                    reached.append(value[step])
+                elif step == "*":
+                    reached.extend(value.values())
+            elif isinstance(value, list):
+                if step == "*":
+                    reached.extend(value)
+                elif step.isdecimal() and step.isascii() and int(step) < len(value):
+                    reached.append(value[int(step)])
+        found = reached
+    return found
+
+
+def scalar_text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """Give the text by which a scalar is compared; None for objects, arrays and null."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return _BOOLEANS[value]
+    if value is None or isinstance(value, dict | list):
+        return None
+    return dumps(number_key(value))  # type: ignore[arg-type]  # a Decimal is a number here, see `core.json`
+
+
+def _contains(value: JsonValue, wanted: str | float | bool) -> bool:  # noqa: FBT001 - a JSON scalar
+    """Whether an array has an element, an object a member of that name, or a text a part."""
+    text = scalar_text(wanted) or ""
+    if isinstance(value, list):
+        return any(scalar_text(element) == text for element in value)
+    if isinstance(value, dict):
+        return text in value
+    own = scalar_text(value)
+    return own is not None and text in own

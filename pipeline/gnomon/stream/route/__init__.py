@@ -1,0 +1,1 @@
+"""The synthetic filter: splits business topics so that synthetic events never reach business analytics."""

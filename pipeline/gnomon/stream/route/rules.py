@@ -1,0 +1,50 @@
+"""From a `[[route]]` as it is written to what judges events."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gnomon.config import Route, RouteTag
+from gnomon.core.json import dumps, loads
+from gnomon.core.routing import EventRouter, Tag, scalar_text
+from gnomon.stream.route.users import Users
+
+__all__ = ["make_router", "open_users"]
+
+
+def open_users(route: Route) -> Users | None:
+    """Read a route's file of users, if it has one.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    return None if route.users_file is None else Users(route.users_file)
+
+
+def make_router(route: Route, users: Users | None) -> EventRouter:
+    """Make what judges the events of a route; the order of the tags is that of the file, users come first."""
+    tags = [] if users is None else [Tag(path=path, among=users, name=f"users {path}") for path in route.users_paths]
+    tags += [_make_tag(tag) for tag in route.tags]
+    return EventRouter(tags, loads if route.value == "json" else None)
+
+
+def _make_tag(tag: RouteTag) -> Tag:
+    conditions: dict[str, Any] = {
+        "equals": tag.equals,
+        "in": None if tag.among is None else list(tag.among),
+        "prefix": tag.prefix,
+        "regex": tag.regex,
+        "contains": tag.contains,
+    }
+    said = [f"{name} {dumps(value)}" for name, value in conditions.items() if value is not None]
+    return Tag(
+        path=tag.path,
+        header=tag.header,
+        equals=tag.equals,
+        among=None if tag.among is None else frozenset(filter(None, map(scalar_text, tag.among))),
+        prefix=tag.prefix,
+        regex=None if tag.regex is None else re.compile(tag.regex),
+        contains=tag.contains,
+        name=" ".join([f"path {tag.path}" if tag.path is not None else f"header {tag.header}", *said])[:200],
+    )
