@@ -40,6 +40,7 @@ def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     expected = shown.partition("```")[0].partition("\n")[2].rstrip()
     assert shows(expected, "(the parts start)\n" + done.stdout), f"README shows:\n{expected}\nprinted:\n{done.stdout}"
     assert done.stdout.count("demo-0") >= 4
+    assert "Alert: critical, the candidate diverges (shop@2), by requests demo-0" in done.stdout
     counted = subprocess.run(
         [sys.executable, "-m", "gnomon", "query", "--csv", "SELECT count(*) FROM comparisons WHERE role = 'shadow'"],
         cwd=tmp_path,

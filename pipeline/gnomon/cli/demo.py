@@ -37,10 +37,11 @@ class _Stopped(Exception):  # noqa: N818 - not an error
 @click.option("--envoy", metavar="PATH", type=click.Path(path_type=Path), help="Use this Envoy in place of PyPI's.")
 @click.option("--directory", metavar="DIR", type=click.Path(path_type=Path), help="Keep the store and the logs here.")
 def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory: Path | None) -> int:
-    """Run the whole system on this machine: Envoy, a broker, the collector, a worker and a shop with regressions.
+    """Run the whole system on this machine, with a shop in two builds and regressions planted in one.
 
     Envoy answers callers from the shop's live build and mirrors them to a candidate and a control. What is planted in
-    the candidate is looked for in what lands. Exits 0 when all of it was found and nothing else.
+    the candidate is looked for in what lands, and an alert fires to a hook of the demo's. Exits 0 when all of it was
+    found and nothing else.
 
     \b
     Examples:
@@ -53,10 +54,12 @@ def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory
     with _directory(directory) as place, _signals():
         options = DemoOptions(directory=place, kafka=kafka, envoy=envoy)
         findings: Findings | None = None
+        alerted = False
         try:
             with System(options, _tell) as system:
                 findings = _find(system)
                 _print(findings, place)
+                alerted = _print_alert(system)
                 _linger(system, seconds)
                 findings = system.findings() or findings
         except _Stopped:
@@ -66,7 +69,7 @@ def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory
     for unexpected in findings.unexpected:
         click.echo(f"unexpected: {one_line(unexpected)}")
     click.echo(findings.line)
-    return 0 if findings.found == len(findings.rows) and not findings.unexpected else 1
+    return 0 if alerted and findings.found == len(findings.rows) and not findings.unexpected else 1
 
 
 def _find(system: System) -> Findings:
@@ -78,7 +81,7 @@ def _find(system: System) -> Findings:
     while time.monotonic() < deadline:
         system.check()
         findings = system.findings() or findings
-        if findings.found == len(findings.rows):
+        if findings.found == len(findings.rows) and system.alerts:
             break
         time.sleep(_LOOK_SECONDS)
     return findings
@@ -110,6 +113,18 @@ def _print(findings: Findings, place: Path) -> None:
         ],
     )
     click.echo(f"\nLook closer: cd {place} && gnomon verdict; gnomon query 'FROM field_stats'; gnomon report")
+
+
+def _print_alert(system: System) -> bool:
+    """Say what the alert hook was sent, and where the API answers; tells whether it was sent anything."""
+    click.echo(f"Over HTTP: {system.url}/api/verdict")
+    if not system.alerts:
+        click.echo("Alert: none fired")
+        return False
+    alert = system.alerts[0]
+    by = ", ".join(alert["request_ids"][:2])
+    click.echo(one_line(f"Alert: {alert['severity']}, {alert['name']} ({alert['target']}), by requests {by}"))
+    return True
 
 
 @contextmanager

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -18,6 +19,7 @@ from gnomon.config import Verdict
 from gnomon.demo.broker import small_broker
 from gnomon.demo.envoy import PORTS, find_envoy, write_configuration
 from gnomon.demo.findings import Findings, compare_findings
+from gnomon.demo.hook import HookServer
 from gnomon.demo.parts import Part, Parts, answers, free_ports
 from gnomon.demo.traffic import send
 from gnomon.errors import DependencyError, InputError
@@ -45,6 +47,20 @@ path = "gnomon.store"
 [collect]
 bind = "127.0.0.1:{collector}"
 service = "shop"
+
+[web]
+bind = "127.0.0.1:{web}"
+url = "http://127.0.0.1:{web}"
+
+[watch]
+interval = "2s"
+
+[[alert]]
+name = "the candidate diverges"
+metric = "divergence_rate"
+above = 0.05
+severity = "critical"
+hooks = ["http://127.0.0.1:{hook}/"]
 """
 
 
@@ -72,29 +88,30 @@ class System:
         self.store = options.directory / "gnomon.store"
         self._options = options
         self._tell = tell
-        names = [*PORTS, "broker", "collector operations", "worker operations"]
+        operations = [f"{name} operations" for name in ("collector", "worker", "watch")]
+        names = [*PORTS, "broker", "web", "hook", *operations]
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._envoy = find_envoy(options.envoy)
         self._broker = None if options.kafka else small_broker(self._ports["broker"])
         self._parts = Parts(options.directory, {"GNOMON_REDACT_KEY": secrets.token_hex(16)})
+        self._hook = HookServer(self._ports["hook"])
         self._traffic = _Traffic(f"http://127.0.0.1:{self._ports['callers']}")
 
     def __enter__(self) -> Self:
         """Start everything, and the traffic last."""
-        self._parts.__enter__()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(self._hook)
+            stack.enter_context(self._parts)
             self._start()
-        except BaseException:
-            self._parts.__exit__(None, None, None)
-            raise
+            stack.callback(self._traffic.stop)
+            self._running = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the traffic, then every part."""
-        self._traffic.stop()
-        self._parts.__exit__(kind, error, trace)
+        self._running.close()
 
     def check(self) -> None:
         """Raise DependencyError when a part has ended by itself."""
@@ -111,11 +128,23 @@ class System:
             return None
         return compare_findings(judged.verdict.reasons)
 
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        """What the alert hook was sent so far."""
+        return self._hook.alerts
+
+    @property
+    def url(self) -> str:
+        """Where the HTTP API answers."""
+        return f"http://127.0.0.1:{self._ports['web']}"
+
     def _start(self) -> None:
         ports = self._ports
         bootstrap = self._options.kafka or f"127.0.0.1:{ports['broker']}"
         topic = f"gnomon.demo.{secrets.token_hex(4)}" if self._options.kafka else "gnomon.exchanges"
-        settings = _SETTINGS.format(bootstrap=bootstrap, topic=topic, collector=ports["collector"])
+        settings = _SETTINGS.format(
+            bootstrap=bootstrap, topic=topic, collector=ports["collector"], web=ports["web"], hook=ports["hook"]
+        )
         (self._options.directory / "gnomon.toml").write_text(settings, encoding="utf-8")
         configuration = write_configuration(self._options.directory / "envoy", ports)
         if self._broker is not None:
@@ -128,6 +157,7 @@ class System:
         command = [str(self._envoy), "-c", configuration.name, "--disable-hot-restart", "--concurrency", "1"]
         ready = f"http://127.0.0.1:{ports['admin']}/ready"
         self._step("Envoy", [Part("envoy", command, lambda: answers(ready), configuration.parent)])
+        self._step("alerts and the HTTP API", [self._gnomon("watch", "watch", "healthz"), self._web()])
         self._tell(f"traffic: http://127.0.0.1:{ports['callers']} answers from live and mirrors to the other two")
         self._traffic.start()
 
@@ -152,12 +182,15 @@ class System:
         command = [sys.executable, "-m", "gnomon.demo.shop", str(build), str(port)]
         return Part(f"shop-{name}", command, lambda: answers(f"http://127.0.0.1:{port}/healthz"))
 
-    def _gnomon(self, command: str, name: str) -> Part:
+    def _web(self) -> Part:
+        return Part("web", [sys.executable, "-m", "gnomon", "web"], lambda: answers(f"{self.url}/healthz"))
+
+    def _gnomon(self, command: str, name: str, ready: str = "readyz") -> Part:
         port = self._ports[f"{name} operations"]
         return Part(
             name,
             [sys.executable, "-m", "gnomon", command],
-            lambda: answers(f"http://127.0.0.1:{port}/readyz"),
+            lambda: answers(f"http://127.0.0.1:{port}/{ready}"),
             environment={"GNOMON_OPERATIONS_BIND": f"127.0.0.1:{port}"},
         )
 
