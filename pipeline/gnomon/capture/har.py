@@ -167,9 +167,10 @@ def _request_body(request: dict[str, Any]) -> Body | None:
         text = posted.get("text")
         if isinstance(text, str) and text:
             return _content(text, posted.get("encoding", posted.get("_encoding")))
+        params = posted.get("params")
         pairs = [
             (clean(item["name"]), _text(item, "value"))
-            for item in posted.get("params") or ()
+            for item in (params if isinstance(params, list) else ())
             if isinstance(item, dict) and isinstance(item.get("name"), str)
         ]
         if pairs and "multipart" not in _text(posted, "mimeType"):

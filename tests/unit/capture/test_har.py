@@ -208,6 +208,7 @@ def test_response_bodies(read: Read, content: object, expected: Body | None) -> 
             Body("a+b=%C3%B6", "text", 10),
         ),
         ({"postData": {"mimeType": "multipart/form-data", "params": [{"name": "a"}]}, "bodySize": 9}, None),
+        ({"postData": {"params": 1}, "bodySize": 9}, None),
         ({"bodySize": -1}, None),
     ],
 )
