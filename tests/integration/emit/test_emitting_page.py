@@ -49,7 +49,8 @@ def test_the_examples_run(
     with with_uvicorn(program["app"]) as url, httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.get("/carts/7", headers={"x-request-id": "r-7", "x-feature-flags": "theme=b"})
     assert answer.json() == {"id": "7", "theme": "b"}
-    assert program["shop"].test_client().get("/items/3", headers={"x-request-id": "r-3"}).json["price"] == 9.99
+    with program["shop"].test_client().get("/items/3", headers={"x-request-id": "r-3"}) as response:  # servers close it
+        assert response.json["price"] == 9.99
     assert program["emitter"].close(20)
     program["session"].close()
     exchanges = [decode_exchange(line, Place("out")) for line in out.read_bytes().splitlines()]

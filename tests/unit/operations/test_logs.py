@@ -14,10 +14,12 @@ from gnomon.operations import configure_logging
 
 @pytest.fixture(autouse=True)
 def _undo() -> Iterator[None]:
-    """Leave logging as the tests after these want it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    """Find logging as a process does that has just begun, and leave it as the tests after these want it."""
+    root, client = logging.getLogger(), logging.getLogger("aiokafka")
+    handlers, level, silenced = root.handlers[:], root.level, client.level
+    client.setLevel(logging.NOTSET)  # `gnomon produce`, run in this process, silences it
     yield
+    client.setLevel(silenced)
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.getLogger("gnomon").setLevel(logging.NOTSET)

@@ -21,9 +21,9 @@ __all__ = ["MAX_PARTS", "read_multipart"]
 
 MAX_PARTS = 10_000
 
-# The parser logs a warning for what it refuses as well as raising; traffic does not write to our logs
-_SILENT = logging.getLogger(f"{__name__}.parser")
-_SILENT.disabled = True
+# The parser logs a warning for what it refuses as well as raising; traffic does not write to our logs. A logger that
+# the logging system does not know of stays silent however a process configures it.
+_SILENT = logging.Logger(f"{__name__}.parser", level=logging.CRITICAL + 1)
 
 
 class _Parts:
