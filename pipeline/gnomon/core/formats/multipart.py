@@ -23,7 +23,7 @@ MAX_PARTS = 10_000
 
 # The parser logs a warning for what it refuses as well as raising; traffic does not write to our logs. A logger that
 # the logging system does not know of stays silent however a process configures it.
-_SILENT = logging.Logger(f"{__name__}.parser", level=logging.CRITICAL + 1)
+_SILENT = logging.Logger(f"{__name__}.parser", level=logging.CRITICAL + 1)  # noqa: LOG001 - for that very reason
 
 
 class _Parts:
