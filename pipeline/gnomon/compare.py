@@ -26,11 +26,11 @@ from gnomon.core.formats.protobuf import Descriptors
 from gnomon.core.join import Group, Member, split_by_horizon
 from gnomon.core.json import Unreadable, loads
 from gnomon.core.openapi import templates_from_openapi
-from gnomon.core.redact import Redactor
 from gnomon.engine import Engine, EngineOptions
 from gnomon.errors import ConfigError, UsageError
 from gnomon.evidence import EvidenceBudget
 from gnomon.model import Reject
+from gnomon.redaction import make_redactor
 from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
 from gnomon.summary import Reason, RunSummary
 
@@ -96,9 +96,7 @@ def build_engine(rules: RuleSet, settings: Settings) -> Engine:
         differences=limits.differences,
         value_bytes=limits.value_bytes,
     )
-    key = settings.redact.read_key() if settings.redact.enabled else None
-    redactor = Redactor(key.encode() if key is not None else secrets.token_bytes(32), enabled=settings.redact.enabled)
-    return Engine(rules, options, redactor)
+    return Engine(rules, options, make_redactor(settings.redact))
 
 
 def _read_openapi(path: Path) -> list[str]:

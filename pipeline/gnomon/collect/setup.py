@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from importlib import metadata
 from typing import Final
 
 from gnomon.collect.collector import Collector, CollectorOptions
 from gnomon.config import Settings
-from gnomon.core.redact import Redactor
 from gnomon.core.rules import RuleSet
 from gnomon.core.sampling import Sampler
 from gnomon.emit.record import RecordWriter
 from gnomon.emit.transport import Transport
 from gnomon.operations import OperationsServer, ProcessMetrics
+from gnomon.redaction import make_redactor
 
 __all__ = ["make_collector", "run_collector"]
 
@@ -29,12 +28,7 @@ def make_collector(settings: Settings, rules: RuleSet, transport: Transport) -> 
         ConfigError: The file that holds the redaction key cannot be read.
     """
     collect = settings.collect
-    key = settings.redact.read_key() if settings.redact.enabled else None
-    redactor = Redactor(
-        key.encode() if key is not None else secrets.token_bytes(32),
-        enabled=settings.redact.enabled,
-        max_expanded=_EXPANDS * collect.body_bytes,
-    )
+    redactor = make_redactor(settings.redact, _EXPANDS * collect.body_bytes)
     options = CollectorOptions(
         bind=collect.bind,
         body_bytes=collect.body_bytes,

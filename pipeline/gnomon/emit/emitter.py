@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import secrets
 import threading
 import time
 import weakref
@@ -30,6 +29,7 @@ from gnomon.emit.observed import BodyCapture, Identity, Observed
 from gnomon.emit.record import Record, RecordWriter
 from gnomon.emit.transport import FileTransport, Transport
 from gnomon.errors import ConfigError
+from gnomon.redaction import make_redactor
 
 __all__ = ["EmitStats", "Emitter", "shared_emitter"]
 
@@ -259,18 +259,12 @@ def shared_emitter() -> Emitter:
 
 
 def _redactor(settings: Settings) -> Redactor:
-    key = settings.redact.read_key()
-    if key is None and settings.redact.enabled and settings.emit.enabled:
+    if settings.redact.enabled and settings.emit.enabled and settings.redact.read_key() is None:
         _LOG.warning(
             "no redaction key is set, so secrets get hashes that nothing else makes: set GNOMON_REDACT_KEY to the same"
             " value wherever exchanges to be compared are recorded"
         )
-    expanded = _EXPANDS * settings.emit.body_bytes
-    return Redactor(
-        key.encode() if key is not None else secrets.token_bytes(32),
-        enabled=settings.redact.enabled,
-        max_expanded=expanded,
-    )
+    return make_redactor(settings.redact, _EXPANDS * settings.emit.body_bytes)
 
 
 def _rules(settings: Settings) -> RuleSet:

@@ -6,7 +6,6 @@ Bodies that make a record larger than `emit.record_bytes` are cut; their size an
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
@@ -16,12 +15,12 @@ import msgspec
 from gnomon.capture import FormatChoice, Limits, RawRecord, Source, read_captures
 from gnomon.config import Settings
 from gnomon.core.decode import EXCERPT_BYTES, decode_exchange, peek_request_id
-from gnomon.core.redact import Redactor
 from gnomon.core.rules import RuleSet
 from gnomon.emit.record import Record, RecordWriter, shrink
 from gnomon.emit.transport import Sent
 from gnomon.errors import DependencyError
 from gnomon.model import Exchange, Reject
+from gnomon.redaction import make_redactor
 
 __all__ = ["ProduceRequest", "Produced", "produce"]
 
@@ -123,12 +122,7 @@ class _Run:
         sleep: Callable[[float], None],
     ) -> None:
         settings = request.settings
-        key = settings.redact.read_key() if settings.redact.enabled else None
-        redactor = Redactor(
-            key.encode() if key is not None else secrets.token_bytes(32),
-            enabled=settings.redact.enabled,
-            max_expanded=settings.limits.body_bytes,
-        )
+        redactor = make_redactor(settings.redact, settings.limits.body_bytes)
         self.produced = Produced()
         self._request = request
         self._transport = transport
