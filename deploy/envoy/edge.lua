@@ -47,9 +47,10 @@ local function is_mirrored(headers, mirrored, share)
   return false
 end
 
+-- A member whose name is no token (RFC 9110, section 5.6.2) is taken for one too: another parser may trim what is odd.
 local function is_tag(member)
   local name = member:match("^%s*([^=;%s]*)")
-  return name == "synthetic" or name == "as-of" or name == "as_of" or name:sub(1, 5) == "flag."
+  return name:find("[^%w!#$%%&'*+.^_`|~-]") ~= nil or name == "synthetic" or name == "as-of" or name == "as_of" or name:sub(1, 5) == "flag."
 end
 
 local function strip_baggage(headers)

@@ -200,7 +200,7 @@ class _Run:
                 self._reject(Reject(record.place, reason, record.data[:EXCERPT_BYTES]))
             else:
                 members.append(Member(decoded))
-        if len(members) > 2:
+        if len(members) > 2 or (len(members) == 2 and members[0].slot == members[1].slot):
             horizon = self.request.settings.store.horizon // _MICROSECOND
             yield from split_by_horizon(members, horizon)
         elif members:

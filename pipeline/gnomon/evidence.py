@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from gnomon.model import DIVERGENT
@@ -20,10 +21,13 @@ class EvidenceBudget:
 
     Args:
         each: How many requests of each; 0 keeps none.
+        period: For how much time of requests that holds, before there is as much again; None: for good.
     """
 
-    def __init__(self, each: int) -> None:
+    def __init__(self, each: int, period: timedelta | None = None) -> None:
         self._each = each
+        self._period = period
+        self._until: datetime | None = None
         self._kept: Counter[tuple[str, str, str, str, str]] = Counter()
 
     def wants(self, request: ComparedRequest) -> bool:
@@ -38,8 +42,18 @@ class EvidenceBudget:
                 shown.update((*about, pattern, kind) for pattern, kind in compared.patterns)
                 if not compared.patterns:
                     shown.add((*about, "", comparison.outcome))
+        if shown and self._period is not None:
+            self._renew(request.compared[0].comparison.started_at, self._period)
         wanted = any(self._kept[key] < self._each for key in shown)
         if not wanted or (len(self._kept) >= _MAX_BUDGETS and not shown <= self._kept.keys()):
             return False
         self._kept.update(shown)
         return True
+
+    def _renew(self, now: datetime, period: timedelta) -> None:
+        """Begin a new period where the last one is over."""
+        if self._until is None:
+            self._until = now + period
+        elif now >= self._until:
+            self._until = now + period
+            self._kept.clear()

@@ -242,8 +242,9 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
 
     `code` is the limit exceeded (`max_divergence`, `max_endpoint_divergence`, `max_error_increase`,
     `max_latency_shift.p50`, `max_latency_shift.p99`), the same after `undecided_` where its interval is on both sides
-    of the limit, `min_pairs`, or `field` for a field that diverges and keeps the limits. Fields have a pattern and a
-    kind, whatever their code. `rate` is a share, or a shift for latencies.
+    of the limit, `min_pairs`, `control_coverage` where a control answered too few requests (`rate`: the share), or
+    `field` for a field that diverges and keeps the limits. Fields have a pattern and a kind, whatever their code.
+    `rate` is a share, or a shift for latencies.
     """
 
     code: str

@@ -33,5 +33,6 @@ def limits_of(thresholds: Thresholds) -> Limits:
         max_p99_shift=thresholds.max_latency_shift.p99,
         min_pairs=thresholds.min_pairs,
         min_effect=thresholds.min_effect,
+        min_control=thresholds.min_control,
         confidence=thresholds.confidence,
     )

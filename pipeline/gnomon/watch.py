@@ -152,6 +152,11 @@ class Watch:
             except GnomonError as error:
                 logger.error("%s", error)  # noqa: TRY400 - a sentence says it, the traceback is ours
                 await _sleep(stop, WAITING)
+            except Exception as bug:
+                # Nobody would be told of anything any more
+                logger.exception("a bug of ours, please report it; the evaluator begins anew")
+                self._observer.not_evaluated(f"a bug of Gnomon's: {type(bug).__name__}")
+                await _sleep(stop, WAITING)
             finally:
                 self._observer.leading(leads=False)
 

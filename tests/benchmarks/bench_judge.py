@@ -279,6 +279,7 @@ def endpoint_of(name: str, divergence: Tally, timings: tuple[Array, Array], coun
         endpoint=name,
         target="shop@2",
         pairs=count,
+        judged=count,
         divergence=divergence,
         errors=Tally(0, 0, count),
         timings=Timings(timings[0][:count], timings[1][:count]),

@@ -43,6 +43,7 @@ class Seen:
             endpoint="GET /a",
             target="cart@2",
             pairs=1000,
+            judged=1000,
             divergence=Tally(self.diverged, 0, 1000),
             errors=Tally(0, 0, 1000),
             timings=Timings.none(),

@@ -158,10 +158,9 @@ def run_command(hook: Hook, alert: Alert, environ: Mapping[str, str]) -> None:
         try:
             process.communicate(msgspec.json.encode(alert), timeout=seconds)
         except subprocess.TimeoutExpired as error:
-            raise SendFailedError(f"the command took longer than {seconds:g} s") from error
-        finally:
-            # Whatever it left behind goes with it.
+            # Whatever it started goes with it; what one that ended left running in the background is its own affair.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            raise SendFailedError(f"the command took longer than {seconds:g} s") from error
     if process.returncode != 0:
         raise SendFailedError(f"the command ended with code {process.returncode}")

@@ -86,6 +86,10 @@ def _print(judged: Judgement) -> None:
         )
     if any(reason.code == "min_pairs" for reason in found.reasons):
         click.echo("\nThere are fewer pairs than verdict.min_pairs; wait for more")
+    for reason in found.reasons:
+        if reason.code == "control_coverage":
+            what = f"the control answered {percent(reason.rate)} of the requests to {one_line(reason.endpoint or '')}"
+            click.echo(f"\n{what}, fewer than verdict.min_control: the rest is judged by nobody")
     covered = judged.coverage
     click.echo(
         f"\nCoverage: {covered.covered} of {covered.endpoints} endpoints have enough pairs to be judged on their own"

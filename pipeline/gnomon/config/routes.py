@@ -192,6 +192,14 @@ def _check_topics(routes: tuple[Route, ...], place: Path) -> None:
     circle = _find_circle(routes)
     if circle:
         raise ConfigError(f"{place}: [[route]] go in a circle: {' -> '.join(circle)}", "send to topics nobody routes")
+    for route in routes:
+        for name, topic in (("synthetic", route.synthetic), ("quarantine", route.quarantine)):
+            if topic in sources:
+                raise ConfigError(
+                    f"{place}: [[route]] from {topic!r}: it is the {name} topic of [[route]] from {route.source!r}, "
+                    "and what is there must not get clean again",
+                    "route it by a program of your own that knows what it is",
+                )
 
 
 def _find_circle(routes: Iterable[Route]) -> list[str]:

@@ -279,6 +279,9 @@ class Verdict(msgspec.Struct, frozen=True):
     min_effect: Annotated[
         Share, about("Net rate of a field, a pattern and a kind of difference, above which it is said to diverge")
     ] = 0.0001
+    min_control: Annotated[
+        Share, about("Share of an endpoint's requests that a control must answer for a pass, where one answers any")
+    ] = 0.9
     warmup: Annotated[
         timedelta, about("How long after the first request to a target latencies are left out of the verdict")
     ] = timedelta()

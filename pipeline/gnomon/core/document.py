@@ -128,7 +128,7 @@ def _bodies(live: Side, other: Side, mine: dict[str, JsonValue], theirs: dict[st
         return None if empty else f"{missing} body was not recorded"
     if one.truncated or two.truncated:
         return None if _hashes_equal(one, two) else "a body is truncated and its hash is not equal to the other's"
-    if one.data == two.data and one.encoding == two.encoding:
+    if one.data == two.data and one.encoding == two.encoding and _encoded_alike(live, other):
         return None
     unread: str | None = None
     for side, document, whose in ((live, mine, "live's"), (other, theirs, "the other side's")):
@@ -140,6 +140,12 @@ def _bodies(live: Side, other: Side, mine: dict[str, JsonValue], theirs: dict[st
         mine.pop("body", None)
         theirs.pop("body", None)
     return unread
+
+
+def _encoded_alike(live: Side, other: Side) -> bool:
+    """Whether equal bytes mean the same: gzip that one side does not declare is something else to a client."""
+    mine, theirs = live.response.headers, other.response.headers
+    return mine == theirs or header_value(mine, "content-encoding") == header_value(theirs, "content-encoding")
 
 
 def _hashes_equal(one: Body, two: Body) -> bool:

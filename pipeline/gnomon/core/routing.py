@@ -133,10 +133,10 @@ def values_at(document: JsonValue, steps: Sequence[str]) -> list[JsonValue]:
         reached: list[JsonValue] = []
         for value in found:
             if isinstance(value, dict):
-                if step in value:
-                    reached.append(value[step])
-                elif step == "*":
+                if step == "*":
                     reached.extend(value.values())
+                elif step in value:
+                    reached.append(value[step])
             elif isinstance(value, list):
                 if step == "*":
                     reached.extend(value)

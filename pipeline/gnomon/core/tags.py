@@ -35,6 +35,9 @@ MAX_ID: Final = 256
 
 MAX_FLAGS: Final = 8192
 """How many characters of flags are carried on; what a baggage may have (W3C Baggage, section 3.3.2)."""
+_OWS: Final = " \t"
+"""Optional white space of HTTP (RFC 9110, section 5.6.3): the edges strip tags that have no other around them."""
+
 ROLES: Final = frozenset({"live", "shadow", "control"})
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.DOTALL)
@@ -82,9 +85,9 @@ def parse_baggage(value: str) -> list[tuple[str, str]]:
     members = []
     for member in value.split(","):
         name, equals, rest = member.partition(";")[0].partition("=")
-        name = name.strip()
+        name = name.strip(_OWS)
         if equals and _TOKEN.fullmatch(name):
-            members.append((name, unquote(rest.strip())))
+            members.append((name, unquote(rest.strip(_OWS))))
     return members
 
 
@@ -179,7 +182,7 @@ def _member(name: str, value: str) -> str:
 
 
 def _first(values: Iterable[str]) -> str | None:
-    return next((value.strip() for value in values if value.strip()), None)
+    return next((value.strip(_OWS) for value in values if value.strip(_OWS)), None)
 
 
 def _role(values: Iterable[str]) -> Role | None:

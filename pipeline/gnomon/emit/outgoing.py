@@ -82,5 +82,6 @@ def _add_to(headers: MutableMapping[str, str]) -> None:
         there = headers.get(name)
         if there is None:
             headers[name] = value
-        elif name == "baggage" and value not in there:
-            headers[name] = f"{there},{value}"
+        elif name == "baggage":
+            members = {member.strip() for member in there.split(",")}
+            headers[name] = ",".join([there, *(member for member in value.split(",") if member not in members)])

@@ -37,9 +37,13 @@ def read_evidence(
 
 
 def _read(connection: duckdb.DuckDBPyConnection, selection: Selection, warmup: timedelta) -> Evidence:
+    # A store grows between the three questions. Rows are only added, so the endpoints, asked last, know of every
+    # request that the others speak of; a name that was learned meanwhile is left to the next look.
+    parameters = {**selection.parameters(), "examples": EXAMPLES}
     timings = _timings(connection, {**selection.parameters(), "warmup": warmup})
+    found = _rows(connection, _FIELDS, parameters)
     endpoints: dict[int, tuple[EndpointEvidence, bool]] = {}
-    for row in _rows(connection, _ENDPOINTS, {**selection.parameters(), "examples": EXAMPLES}):
+    for row in _rows(connection, _ENDPOINTS, parameters):
         controlled = row["answered"] > 0
         if controlled:
             divergence = Tally(row["only_shadow"], row["only_control"], row["answered"])
@@ -51,6 +55,7 @@ def _read(connection: duckdb.DuckDBPyConnection, selection: Selection, warmup: t
                 endpoint=row["endpoint"],
                 target=row["target"],
                 pairs=row["pairs"],
+                judged=row["judged"],
                 divergence=divergence,
                 errors=Tally(row["shadow_failed"], row["live_failed"], row["pairs"]),
                 timings=timings.get(row["key"], Timings.none()),
@@ -73,7 +78,8 @@ def _read(connection: duckdb.DuckDBPyConnection, selection: Selection, warmup: t
             controlled=controlled,
             request_ids=row["request_ids"] or [],
         )
-        for row in _rows(connection, _FIELDS, {**selection.parameters(), "examples": EXAMPLES})
+        for row in found
+        if row["key"] in endpoints
         for endpoint, controlled in (endpoints[row["key"]],)
     ]
     return Evidence([endpoint for endpoint, _ in endpoints.values()], fields)

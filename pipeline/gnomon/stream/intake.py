@@ -260,6 +260,7 @@ def read_record(record: Record, place: Place) -> Exchange | Reject:
     exchange = decode_exchange(record.value or b"", place)
     if record.headers and isinstance(exchange, Exchange) and exchange.synthetic is None:
         for name, value in record.headers:
-            if name.lower() == SYNTHETIC_HEADER:
-                return msgspec.structs.replace(exchange, synthetic=value.decode(errors="replace"))
+            why = (value or b"").decode(errors="replace").strip(" \t") if name.lower() == SYNTHETIC_HEADER else ""
+            if why:
+                return msgspec.structs.replace(exchange, synthetic=why)
     return exchange

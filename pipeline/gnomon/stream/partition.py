@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from gnomon.core.join import Member, Slot
+from gnomon.core.join import Joined, Member, Slot
 from gnomon.core.window import Found, Recall
 from gnomon.engine import Engine
 from gnomon.errors import DependencyError, FencedError
@@ -180,18 +180,29 @@ class Partition:
             self._landing = asyncio.create_task(self._land(batch, collected))
 
     async def _landed_before(self) -> None:
-        """Wait for the batch before; there is never more than one on its way."""
+        """Wait for the batch before; there is never more than one on its way.
+
+        Raises what ended its landing: its records count as done with, so nothing may land or be committed after it.
+        """
         if self._landing is not None:
             await asyncio.wait({self._landing})
+            self._landing.result()
 
     async def _compare(self, collected: Collected) -> Batch | None:
         """Compare in slices; None when the partition was closed meanwhile."""
         engine = self._shared.engine
         rows: list[tuple[Comparison, Sequence[Difference]]] = []
         exchanges = []
+        rejects = [engine.redact_reject(reject) for reject in collected.rejects]
         began, spent = perf_counter(), 0.0
         for given in collected.given:
-            request = engine.compare(given.joined)
+            try:
+                request = engine.compare(given.joined)
+            except Exception as bug:
+                # One request must not hold up all others: it would be read, and fail, again and again
+                logger.exception("a bug of ours: %s", _where(given.joined))
+                rejects += _bugs(given.joined, bug)
+                continue
             rows += [(compared.comparison, compared.differences) for compared in request.compared]
             if self._shared.evidence.wants(request):
                 started_at = request.compared[0].comparison.started_at
@@ -206,7 +217,7 @@ class Partition:
         return Batch(
             comparisons=rows,
             exchanges=exchanges,
-            rejects=[engine.redact_reject(reject) for reject in collected.rejects],
+            rejects=rejects,
             position=Position(self.topic, self.number, self.intake.offsets.position),
             state=self.intake.handed_on(),
         )
@@ -214,9 +225,9 @@ class Partition:
     async def _land(self, batch: Batch, collected: Collected) -> None:
         """Land a batch, however long it takes; say meanwhile what is in the way."""
         comparisons = [comparison for comparison, _ in batch.comparisons]
-        await self._shared.outlet.send(batch.rejects, comparisons)
-        began = perf_counter()
         try:
+            await self._shared.outlet.send(batch.rejects, comparisons)
+            began = perf_counter()
             await self._insist(lambda: asyncio.to_thread(self._writer.land, batch))
         except FencedError:
             logger.warning(
@@ -225,6 +236,9 @@ class Partition:
             self.closed = True
             self._shared.lost(self.topic, self.number)
             return
+        except BaseException:
+            self.closed = True
+            raise
         if self.closed:
             return
         self._shared.metrics.landing_seconds.observe(perf_counter() - began)
@@ -305,3 +319,18 @@ def _found(members: list[Member], rows: Sequence[Comparison], wanted: int) -> Fo
         if row.late:
             late.add(slot)
     return Found(members, duplicates, frozenset(late))
+
+
+def _places(joined: Joined) -> list[Place]:
+    members = [*([joined.live] if joined.live else []), *joined.others.values()]
+    return [member.place for member in members if member.place is not None]
+
+
+def _where(joined: Joined) -> str:
+    return "the request at " + ", ".join(map(str, _places(joined))) + " cannot be compared"
+
+
+def _bugs(joined: Joined, bug: Exception) -> list[Reject]:
+    """What becomes of the records of a request that cannot be compared."""
+    reason = f"it cannot be compared, which is a bug of Gnomon's: {type(bug).__name__}"
+    return [Reject(place, reason) for place in _places(joined)]

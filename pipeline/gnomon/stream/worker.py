@@ -82,7 +82,7 @@ class Worker:
         self._ends: dict[TP, int] = {}
         self._shared = Shared(
             engine=engine,
-            evidence=EvidenceBudget(settings.limits.evidence),
+            evidence=EvidenceBudget(settings.limits.evidence, settings.store.horizon),
             lookback=lookback,
             outlet=outlet,
             horizon_us=settings.store.horizon // _MICROSECOND,

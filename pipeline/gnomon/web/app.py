@@ -258,6 +258,9 @@ def _counted(path: str, handler: Handler, metrics: WebMetrics) -> Handler:
                 response = _problem(503, f"no answer within {PATIENCE_SECONDS:.0f} s; ask for a shorter period")
             except (DependencyError, InputError) as error:
                 response = _problem(503, str(error))
+            except Exception:
+                metrics.requests.labels(route, "500").inc()
+                raise
         metrics.requests.labels(route, str(response.status_code)).inc()
         return response
 

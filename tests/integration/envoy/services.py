@@ -21,7 +21,9 @@ class Asked:
         self.method, self.target, _ = first.split(" ", 2)
         self.path = urlsplit(self.target).path
         self.query = {name: values[0] for name, values in parse_qs(urlsplit(self.target).query).items()}
-        self.headers = [(n.strip().lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines if line)]
+        self.headers = [
+            (n.strip().lower(), v.strip(" \t")) for n, _, v in (line.partition(":") for line in lines if line)
+        ]
         self.body = b""
 
     def header(self, name: str) -> str | None:

@@ -10,6 +10,7 @@ from tests.integration.envoy.conftest import System
 from tests.integration.envoy.parts import COLLECTOR, DEPLOY, CollectorProcess, ask, envoy, free_ports
 
 from gnomon.core.sampling import place
+from gnomon.core.tags import Tags, read_tags
 
 pytestmark = [pytest.mark.integration, pytest.mark.envoy]
 
@@ -35,6 +36,18 @@ def test_a_stranger_plays_no_role_and_hides_nothing(system: System) -> None:
         assert headers.get("x-gnomon-role") == (None if role == "live" else role)
     (asked,) = [asked for asked in system.live.asked if asked.path == "/stranger"]
     assert [asked.header(name) for name in ("x-synthetic", "x-feature-flags", "x-as-of", "x-gnomon-role")] == [None] * 4
+
+
+def test_tags_in_disguise_are_none(system: System) -> None:
+    """Names with underscores, and white space that HTTP does not know, bring no tag to anybody behind the edge."""
+    disguised = {"x_synthetic": "a", "x_gnomon_role": "shadow", "baggage": "\xa0synthetic=b,user=7"}
+    ask(system.port, "GET", "/disguised", headers=disguised, source=STRANGER)
+    for role, record in system.collector.wait("/disguised").items():
+        assert (record["role"], record["synthetic"]) == (role, None)
+    (asked,) = [asked for asked in system.live.asked if asked.path == "/disguised"]
+    assert not [name for name, _ in asked.headers if "_" in name]
+    assert read_tags(asked.headers) == Tags(request_id=asked.header("x-request-id"))
+    assert asked.header("baggage") == "user=7"
 
 
 def test_baggage_that_held_only_tags_is_removed(system: System) -> None:

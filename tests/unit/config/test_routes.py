@@ -112,6 +112,13 @@ def test_a_clean_topic_takes_nothing_that_another_route_calls_synthetic() -> Non
         read({"from": "a"}, {"from": "b", "quarantine": "a.clean"})
 
 
+@pytest.mark.parametrize("source", ["a.quarantine", "a.synthetic"])
+def test_what_was_set_aside_does_not_get_clean_again(source: str) -> None:
+    """A route from another's quarantine, or from its synthetic events, would leak them."""
+    with pytest.raises(ConfigError, match=r"must not get clean again"):
+        read({"from": "a"}, {"from": source, "value": "bytes"})
+
+
 def test_settings_are_refused_with_a_route_that_is_impossible(tmp_path: Path) -> None:
     """Every command says so, not only the one that would route."""
     file = tmp_path / "gnomon.toml"

@@ -26,6 +26,7 @@ def endpoint(name: str = "GET /a", diverged: int = 0, total: int = 1000, **chang
         "endpoint": name,
         "target": "cart@2",
         "pairs": total,
+        "judged": total,
         "divergence": Tally(diverged, 0, total),
         "errors": Tally(0, 0, total),
         "timings": Timings.none(),

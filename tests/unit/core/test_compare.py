@@ -134,6 +134,14 @@ def test_compressed_and_plain_bodies_of_one_document_match() -> None:
     assert compare(packed, answered(body=text('{"a":1}')))[0] == "match"
 
 
+def test_equal_bytes_are_something_else_without_their_encoding() -> None:
+    """A build that forgets to say that it sends gzip breaks every client, though its bytes are live's."""
+    packed = binary(gzip.compress(b'{"a":1}'))
+    live = answered(headers=[*JSON, ("Content-Encoding", "gzip")], body=packed)
+    assert compare(live, answered(body=packed))[0] == "incomparable"
+    assert compare(live, live)[0] == "match"
+
+
 def test_equal_bytes_are_not_parsed() -> None:
     """Bytes that are no JSON at all are a match when both sides have them, so nobody looked inside."""
     broken = answered(body=binary(b"\xff\x00not json"))

@@ -49,6 +49,7 @@ def endpoint(name: str = "GET /a", total: int = 20_000, **changes: Any) -> Endpo
         "endpoint": name,
         "target": "shop@2",
         "pairs": total,
+        "judged": total,
         "divergence": Tally(plus, minus, total),
         "errors": Tally(changes.pop("errors", 0), 0, total),
         "timings": Timings.none(),
@@ -80,6 +81,18 @@ def judge(*endpoints: EndpointEvidence, fields: tuple[FieldEvidence, ...] = (), 
 def codes(judgement: Judgement) -> list[str]:
     """The codes of the reasons."""
     return [reason.code for reason in judgement.verdict.reasons]
+
+
+def test_a_control_that_went_away_holds_up_a_pass() -> None:
+    """What no control saw is judged by nobody: neither pass nor fail, and it is said how much that is."""
+    judgement = judge(endpoint("GET /b"), endpoint(total=2_000, judged=20_000))
+    assert (judgement.verdict.verdict, codes(judgement)) == ("undecided", ["control_coverage"])
+    (reason,) = judgement.verdict.reasons
+    assert (reason.endpoint, reason.rate) == ("GET /a", 0.1)
+    assert judgement.coverage.share_of_pairs == 0.55
+    assert judge(endpoint("GET /b"), endpoint(total=18_500, judged=20_000)).verdict.verdict == "pass"
+    assert judge(endpoint("GET /b"), endpoint(total=2, judged=20)).verdict.verdict == "pass"
+    assert judge(endpoint(plus=1_000, total=2_000, judged=20_000)).verdict.verdict == "fail"
 
 
 @pytest.mark.parametrize(

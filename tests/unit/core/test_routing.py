@@ -57,6 +57,12 @@ def test_what_is_no_tag_keeps_an_event_clean(headers: Headers) -> None:
     assert judge([], b"{}", headers) == ("clean", "")
 
 
+def test_a_star_is_every_member_also_where_one_has_that_name() -> None:
+    """An object cannot hide its other members behind a member named `*`."""
+    tag = Tag(path="/items/*/run", equals="load", name="tag")
+    assert judge([tag], b'{"items":{"*":{"run":"real"},"b":{"run":"load"}}}') == ("synthetic", "tag")
+
+
 USER = "/user/id"
 
 
@@ -172,9 +178,9 @@ def test_a_reader_of_another_kind_says_what_it_cannot_read() -> None:
 
 
 def test_values_at_gives_all_of_a_star() -> None:
-    """Elements and members, and the member that is named so first."""
+    """Elements and members, also of an object that has a member of that name."""
     assert values_at({"a": [1, 2], "b": {"c": 3}}, ["*", "*"]) == [1, 2, 3]
-    assert values_at({"*": 1, "b": 2}, ["*"]) == [1]
+    assert values_at({"*": 1, "b": 2}, ["*"]) == [1, 2]
     assert values_at(5, []) == [5]
 
 

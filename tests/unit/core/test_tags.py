@@ -20,6 +20,8 @@ PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
         ([("x-synthetic", "probe"), ("baggage", "synthetic=load")], Tags(synthetic="probe")),
         ([("baggage", "a=b"), ("Baggage", " synthetic = load%20test ;ttl=5")], Tags(synthetic="load test")),
         ([("x-synthetic", "")], Tags()),
+        ([("x-synthetic", " \tload \t")], Tags(synthetic="load")),
+        ([("baggage", "\xa0synthetic=a, synthetic\u2003=b,\x0bsynthetic=c")], Tags()),
         (
             [("x-feature-flags", "new-cart=on, theme=b"), ("baggage", "flag.theme=c,flag.arm=7,flag.=x")],
             Tags(flags={"new-cart": "on", "theme": "b", "arm": "7"}),

@@ -21,7 +21,7 @@ from gnomon.operations import METRICS
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
 PARTS = ("", "_bucket", "_sum", "_count")
-RECORDED = {"gnomon:divergence:ratio_rate5m"}
+RECORDED = {"gnomon:raw_divergence:ratio_rate5m"}
 
 
 def expressions() -> dict[str, str]:
@@ -110,3 +110,19 @@ def test_the_mounted_settings_are_settings(tmp_path: Path) -> None:
     assert loaded.warnings == ()
     assert "password" not in tomllib.loads(text)["kafka"]["security"]
     assert str(loaded.settings.redact.key_file) == "/etc/gnomon/secret/redact-key"
+
+
+def test_the_image_is_built_from_all_that_the_wheel_needs() -> None:
+    """What pyproject.toml takes into the wheel is let into the build and copied before it."""
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pipeline", "pyproject.toml", "README.md", "LICENSE", *wheel["force-include"]}
+    let_in = set((DEPLOY / "Dockerfile.dockerignore").read_text().replace("!", "").split())
+    copied = {
+        word
+        for line in (DEPLOY / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY ")
+        for word in line.split()[1:-1]
+    }
+    assert needed <= let_in
+    assert needed <= copied

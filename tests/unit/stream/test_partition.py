@@ -11,6 +11,7 @@ import pytest
 from tests.unit.stream.conftest import Listener, ListKafka, MemoryLog
 
 from gnomon.core.body import BodyOptions
+from gnomon.core.join import Joined
 from gnomon.core.redact import Redactor
 from gnomon.core.rules import parse_rules
 from gnomon.engine import Engine, EngineOptions
@@ -307,6 +308,56 @@ def test_a_store_that_fails_holds_the_partition_up_and_says_why_until_it_works(b
     run(check)
 
 
+def test_a_landing_that_fails_oddly_ends_the_partition_before_anything_is_committed(bench: Bench) -> None:
+    """What nobody foresaw is no reason to go on: a batch would be missing, and count as landed."""
+
+    async def check() -> None:
+        writer = bench.log.open(PLACE.source, PLACE.partition or 0)
+
+        def land(_: object) -> None:
+            raise ValueError("a capacity that was exceeded")
+
+        writer.land = land  # type: ignore[method-assign]
+        intake = Intake(PLACE, bench.options, writer.state, writer.landed)
+        bench.partition = Partition(PLACE, intake, writer, bench.shared, bench._landed)
+        for one in pair("r-1"):
+            bench.kafka.send(one, STARTED_US)
+        await bench.partition.take(bench.kafka.records)
+        with pytest.raises(ValueError, match="capacity"):
+            await bench.partition.drain()
+        for one in pair("r-2"):
+            bench.kafka.send(one, STARTED_US)
+        await bench.partition.take(bench.kafka.records[2:])
+        assert (bench.partition.closed, bench.committed, bench.log.rows) == (True, 0, {})
+
+    run(check)
+
+
+def test_a_request_that_trips_a_bug_of_ours_becomes_rejects_and_holds_up_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be read, and fail, again and again."""
+    compare = bench.shared.engine.compare
+
+    def buggy(joined: Joined) -> object:
+        if joined.request_id == "r-1":
+            raise ZeroDivisionError
+        return compare(joined)
+
+    monkeypatch.setattr(bench.shared.engine, "compare", buggy)
+
+    async def check() -> None:
+        for request_id in ("r-1", "r-2"):
+            for one in pair(request_id):
+                bench.kafka.send(one, STARTED_US)
+        await bench.read()
+        assert (set(bench.log.rows), bench.committed) == ({"r-2"}, 4)
+        said = "it cannot be compared, which is a bug of Gnomon's: ZeroDivisionError"
+        assert [(r.place.offset, r.reason) for r in bench.log.rejects] == [(0, said), (1, said)]
+
+    run(check)
+
+
 def test_an_owner_that_was_replaced_lands_nothing_and_says_so(bench: Bench) -> None:
     """The one who took over goes on; this one drops what it has."""
 
@@ -377,9 +428,11 @@ def test_a_kafka_header_says_that_a_request_is_synthetic(bench: Bench) -> None:
             bench.kafka.send(one, STARTED_US, headers=[("X-Synthetic", b"probe")])
         for one in pair("r-2", synthetic="load test"):
             bench.kafka.send(one, STARTED_US, headers=[("x-synthetic", b"probe")])
+        for one in pair("r-3"):  # a header without a value, or without a reason, is no tag
+            bench.kafka.send(one, STARTED_US, headers=[("x-synthetic", None), ("X-Synthetic", b" \t")])
         await bench.read()
         said = {i: row.synthetic for i, rows in bench.log.rows.items() for row, _ in rows.values()}
-        assert said == {"r-1": "probe", "r-2": "load test"}
+        assert said == {"r-1": "probe", "r-2": "load test", "r-3": None}
 
     run(check)
 

@@ -14,7 +14,8 @@ __all__ = ["EndpointEvidence", "Evidence", "FieldEvidence", "Limits", "Timings"]
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a new version may do and still pass: shares between 0 and 1, shifts relative to live.
 
-    `min_effect` is the net rate above which a field diverges; `confidence` is over everything tested together.
+    `min_effect` is the net rate above which a field diverges; `min_control` is the share of an endpoint's judged
+    requests that a control must have answered, where one answers any; `confidence` is over everything tested together.
     """
 
     max_divergence: float
@@ -24,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_p99_shift: float
     min_pairs: int
     min_effect: float
+    min_control: float = 0.9
     confidence: float
 
 
@@ -46,15 +48,17 @@ class Timings(msgspec.Struct, frozen=True, eq=False):
 class EndpointEvidence(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One endpoint of one service against one target.
 
-    `divergence` scores the requests that are judged: +1 where the shadow shows what the control does not, -1 the other
-    way round. Where a control answers any of the endpoint's requests, those without its answer are left out. `errors`
-    scores pairs: +1 where only the shadow failed, -1 where only live did. Request ids are examples of either.
+    `judged` counts the requests that are judged. `divergence` scores them: +1 where the shadow shows what the control
+    does not, -1 the other way round. Where a control answers any of the endpoint's requests, those without its answer
+    are left out. `errors` scores pairs: +1 where only the shadow failed, -1 where only live did. Request ids are
+    examples of either.
     """
 
     service: str
     endpoint: str
     target: str
     pairs: int
+    judged: int
     divergence: Tally
     errors: Tally
     timings: Timings

@@ -52,13 +52,16 @@ def give_verdict(evidence: Evidence, limits: Limits) -> Judgement:
     overall = measure_latency(timings, threshold) if len(timings) else None
     by_endpoint = latency_by_endpoint(endpoints, threshold)
     pairs = sum(endpoint.pairs for endpoint in endpoints)
-    judged = sum(endpoint.divergence.total for endpoint in endpoints)
+    judged = sum(endpoint.judged for endpoint in endpoints)
     checks = [
         *make_checks(endpoints, overall, by_endpoint, limits, threshold),
-        *field_checks(evidence.fields, judged, limits, threshold),
+        *field_checks(evidence.fields, sum(e.divergence.total for e in endpoints), limits, threshold),
     ]
     enough = min(pairs, judged) >= limits.min_pairs
     decision = _decide(checks) if enough else "undecided"
+    unheard = _unheard(endpoints, checks, limits)
+    if unheard and decision == "pass":
+        decision = "undecided"
     low, high = checks[0].interval
     return Judgement(
         verdict=Verdict(
@@ -70,9 +73,11 @@ def give_verdict(evidence: Evidence, limits: Limits) -> Judgement:
                 overall=overall,
                 endpoints=sorted(by_endpoint, key=_shift_of, reverse=True)[:MOST_ENDPOINTS],
             ),
-            reasons=[*([] if enough else [VerdictReason(code="min_pairs")]), *_reasons(checks, decision)][
-                :MOST_REASONS
-            ],
+            reasons=[
+                *([] if enough else [VerdictReason(code="min_pairs")]),
+                *unheard,
+                *_reasons(checks, decision),
+            ][:MOST_REASONS],
         ),
         checks=checks,
         coverage=_coverage(checks, endpoints),
@@ -95,6 +100,20 @@ def _reasons(checks: Sequence[Check], decision: str) -> list[VerdictReason]:
         *(_reason(check, check.code) for check in fields),
         *(_reason(check, f"undecided_{check.code}") for check in _worst_first(undecided)),
     ]
+
+
+def _unheard(endpoints: Sequence[EndpointEvidence], checks: Sequence[Check], limits: Limits) -> list[VerdictReason]:
+    """Name the endpoints whose control did not answer enough: what it did not see is judged by nobody.
+
+    Endpoints with so few requests that they hold up nothing are left out.
+    """
+    own = [check for check in checks if check.code == "max_endpoint_divergence" and check.pattern is None]
+    found = []
+    for endpoint, check in zip(endpoints, own, strict=True):
+        share = endpoint.divergence.total / endpoint.judged if endpoint.judged else 1.0
+        if share < limits.min_control and (check.covered or endpoint.judged >= limits.min_pairs):
+            found.append(VerdictReason(code="control_coverage", endpoint=endpoint.endpoint, rate=share))
+    return sorted(found, key=lambda reason: reason.rate or 0.0)
 
 
 def _worst_first(checks: Sequence[Check]) -> list[Check]:
@@ -120,8 +139,9 @@ def _shift_of(latency: EndpointLatency) -> float:
 
 def _coverage(checks: Sequence[Check], endpoints: Sequence[EndpointEvidence]) -> Coverage:
     own = [check for check in checks if check.code == "max_endpoint_divergence" and check.pattern is None]
-    counts = [endpoint.divergence.total for endpoint in endpoints]
-    covered = sum(count for check, count in zip(own, counts, strict=True) if check.covered)
+    counts = [endpoint.judged for endpoint in endpoints]
+    heard = [endpoint.divergence.total for endpoint in endpoints]
+    covered = sum(count for check, count in zip(own, heard, strict=True) if check.covered)
     return Coverage(
         endpoints=len(own),
         covered=sum(check.covered for check in own),
