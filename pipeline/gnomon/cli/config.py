@@ -27,7 +27,7 @@ def check(context: click.Context, config: Path | None) -> None:
     \b
     Examples:
       $ gnomon config check
-      $ gnomon config check --config deploy/gnomon.toml
+      $ gnomon config check --config gnomon.toml
     """
     loaded = load(context, config)
     _check_files(loaded)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ import click
 
 from gnomon.cli.tables import print_table
 from gnomon.cli.text import one_line
+from gnomon.errors import UsageError
 
 if TYPE_CHECKING:
     from gnomon.demo.findings import Findings
@@ -35,8 +36,15 @@ class _Stopped(Exception):  # noqa: N818 - not an error
 @click.option("--seconds", type=click.FloatRange(0), help="End by itself this long after the table. [default: Ctrl-C]")
 @click.option("--kafka", metavar="HOST:PORT", help="Use this broker in place of the one from PyPI.")
 @click.option("--envoy", metavar="PATH", type=click.Path(path_type=Path), help="Use this Envoy in place of PyPI's.")
-@click.option("--directory", metavar="DIR", type=click.Path(path_type=Path), help="Keep the store and the logs here.")
-def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory: Path | None) -> int:
+@click.option(
+    "--directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=Path("gnomon-demo"),
+    show_default=True,
+    help="Where store, settings and logs go; they stay there until the next demo.",
+)
+def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory: Path) -> int:
     """Run the whole system on this machine, with a shop in two builds and regressions planted in one.
 
     Envoy answers callers from the shop's live build and mirrors them to a candidate and a control. What is planted in
@@ -46,12 +54,13 @@ def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory
     \b
     Examples:
       $ gnomon demo
-      $ gnomon demo --seconds 30 --directory ./demo
+      $ gnomon demo --seconds 30 --directory /tmp/demo
       $ gnomon demo --kafka 127.0.0.1:9092
     """
     from gnomon.demo.system import DemoOptions, System
 
-    with _directory(directory) as place, _signals():
+    place = _fresh(directory)
+    with _signals():
         options = DemoOptions(directory=place, kafka=kafka, envoy=envoy)
         findings: Findings | None = None
         alerted = False
@@ -112,12 +121,12 @@ def _print(findings: Findings, place: Path) -> None:
             for row in findings.rows
         ],
     )
-    click.echo(f"\nLook closer: cd {place} && gnomon verdict; gnomon query 'FROM field_stats'; gnomon report")
+    click.echo(f"\nLook closer, in {_short(place)}: gnomon verdict; gnomon query 'FROM field_stats'; gnomon report")
 
 
 def _print_alert(system: System) -> bool:
     """Say what the alert hook was sent, and where the API answers; tells whether it was sent anything."""
-    click.echo(f"Over HTTP: {system.url}/api/verdict")
+    click.echo(f"While it runs: {system.url}/api/verdict")
     if not system.alerts:
         click.echo("Alert: none fired")
         return False
@@ -127,15 +136,25 @@ def _print_alert(system: System) -> bool:
     return True
 
 
-@contextmanager
-def _directory(given: Path | None) -> Iterator[Path]:
-    """Give the directory of the demo's files: the one that is named, kept, or one that goes when the demo ends."""
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="gnomon-demo-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
+def _fresh(directory: Path) -> Path:
+    """Make the demo's directory, in place of an earlier demo's.
+
+    Raises:
+        UsageError: There is something else.
+    """
+    from gnomon.demo.system import MARK
+
+    settings = directory / "gnomon.toml"
+    if settings.is_file() and settings.read_text(encoding="utf-8").startswith(MARK):
+        shutil.rmtree(directory)
+    elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"{directory} is there and is no earlier demo's", "name another one with --directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory.resolve()
+
+
+def _short(place: Path) -> str:
+    return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
 
 
 @contextmanager

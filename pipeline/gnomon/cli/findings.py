@@ -54,7 +54,7 @@ def _print_outcomes(summary: RunSummary) -> None:
 
 def _print_rate(summary: RunSummary) -> None:
     if summary.divergence_rate is None:
-        click.echo("Divergence rate: none, nothing could be compared")
+        click.echo(f"Divergence rate: none, {_why_none(summary)}")
         return
     interval = ""
     if summary.interval is not None:
@@ -64,7 +64,19 @@ def _print_rate(summary: RunSummary) -> None:
     click.echo(
         f"Divergence rate: {percent(summary.divergence_rate)}{interval}{net}; "
         f"{summary.divergences} divergences in {summary.comparisons} comparisons"
+        f"{'' if summary.pairs else '; no request id is on both sides'}"
     )
+
+
+def _why_none(summary: RunSummary) -> str:
+    """Say in a sentence why there is nothing to give a rate of."""
+    if not summary.records:
+        return "the captures hold no records"
+    if summary.rejects == summary.records:
+        return 'no record could be read; gnomon query "SELECT line, reason FROM rejects" says why'
+    if not summary.comparisons:
+        return "no record is of a shadow; name the roles' files by --live and --shadow where records do not say theirs"
+    return "nothing could be compared"
 
 
 def _print_endpoints(stats: list[EndpointStat]) -> None:

@@ -168,7 +168,7 @@ class Redact(msgspec.Struct, frozen=True):
 
 
 class Web(msgspec.Struct, frozen=True):
-    """The dashboard and the HTTP API."""
+    """The HTTP API."""
 
     bind: Annotated[Address, about("Address to listen on, `host:port`")] = "127.0.0.1:8080"
     token: Annotated[

@@ -26,13 +26,16 @@ from gnomon.errors import DependencyError, InputError
 from gnomon.store import Selection, open_store
 from gnomon.verdict import judge_store
 
-__all__ = ["DemoOptions", "System"]
+__all__ = ["MARK", "DemoOptions", "System"]
 
 START_SECONDS: Final = 40
 PARTITIONS: Final = 4
 
+MARK: Final = "# The settings of `gnomon demo`; `gnomon query`, `verdict` and `report` find them in this directory."
+"""How the settings file of a demo begins."""
+
 _SETTINGS: Final = """\
-# The settings of this demo; `gnomon query`, `verdict` and `report` find them in this directory.
+{mark}
 [kafka]
 bootstrap = "{bootstrap}"
 topic = "{topic}"
@@ -143,7 +146,12 @@ class System:
         bootstrap = self._options.kafka or f"127.0.0.1:{ports['broker']}"
         topic = f"gnomon.demo.{secrets.token_hex(4)}" if self._options.kafka else "gnomon.exchanges"
         settings = _SETTINGS.format(
-            bootstrap=bootstrap, topic=topic, collector=ports["collector"], web=ports["web"], hook=ports["hook"]
+            mark=MARK,
+            bootstrap=bootstrap,
+            topic=topic,
+            collector=ports["collector"],
+            web=ports["web"],
+            hook=ports["hook"],
         )
         (self._options.directory / "gnomon.toml").write_text(settings, encoding="utf-8")
         configuration = write_configuration(self._options.directory / "envoy", ports)

@@ -45,6 +45,9 @@ def schema_text(struct: type[msgspec.Struct]) -> str:
     _, definitions = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     top = definitions.pop(struct.__name__)
     schema: dict[str, Any] = {"$schema": DIALECT, **top, **_BESIDE.get(struct.__name__, {})}
+    if "v" in schema["properties"]:  # a default for who makes one; without it nobody knows how to read a record
+        del schema["properties"]["v"]["default"]
+        schema["required"] = ["v", *schema["required"]]
     if definitions:
         schema["$defs"] = dict(sorted(definitions.items()))
     encoded = msgspec.json.encode(_with_plain_descriptions(schema))

@@ -100,7 +100,7 @@ class Statistics:
         )
 
     def endpoints(self, selection: Selection) -> list[EndpointStat]:
-        """Endpoints by divergence rate, the worst first."""
+        """Endpoints by the lower end of their divergence rate, the worst first."""
         return [
             EndpointStat(
                 outcomes=OutcomeCounts(**{name: row.pop(name) for name in OutcomeCounts.__struct_fields__}), **row
@@ -219,7 +219,7 @@ WHERE ($service IS NULL OR c.service = $service)
 _ENDPOINTS = """
 SELECT * FROM endpoint_stats($since, $until, $synthetic) AS e
 WHERE ($service IS NULL OR e.service = $service) AND ($target IS NULL OR e.target = $target)
-ORDER BY e.divergence_rate DESC NULLS LAST, e.pairs DESC, e.service, e.endpoint, e.target
+ORDER BY e.rate_lo DESC NULLS LAST, e.divergence_rate DESC NULLS LAST, e.pairs DESC, e.service, e.endpoint, e.target
 """
 
 _FIELDS = """

@@ -181,3 +181,28 @@ def test_a_misspelt_variable_is_said(run: Run, capture: Path, monkeypatch: pytes
     ended = run("compare", capture, "--json")
     assert ended.code == 0
     assert "did you mean GNOMON_REDACT_KEY?" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "Divergence rate: none, the captures hold no records"),
+        (
+            "{}\n",
+            'Divergence rate: none, no record could be read; gnomon query "SELECT line, reason FROM rejects" says why',
+        ),
+        ("live", "Divergence rate: none, no record is of a shadow; name the roles' files by --live and --shadow"),
+        ("apart", "; no request id is on both sides"),
+    ],
+)
+def test_where_nothing_was_compared_it_is_said_why(run: Run, text: str, why: str) -> None:
+    """An empty table alone would look like a clean bill of health."""
+    with NdjsonWriter(Path("x.ndjson")) as writer:
+        if text == "live":
+            writer.write(exchange("r-1", expect=[]))
+        if text == "apart":
+            writer.write(exchange("r-1"))
+            writer.write(exchange("r-2", "shadow"))
+    if text in ("", "{}\n"):
+        Path("x.ndjson").write_text(text)
+    assert why in run("compare", "x.ndjson", "--format", "ndjson").out
