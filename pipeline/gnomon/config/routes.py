@@ -6,7 +6,6 @@ clean topics that something else is sent to, tags that can never hold.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -15,6 +14,7 @@ import msgspec
 
 from gnomon.config.tables import closest, read_table
 from gnomon.config.values import in_words
+from gnomon.core.patterns import Pattern, PatternError
 from gnomon.core.pointer import parse_pointer
 from gnomon.errors import ConfigError
 
@@ -155,8 +155,8 @@ def _read_condition(key: str, value: object, where: str) -> object:
         raise ConfigError(f"{where}: every text begins with nothing", "write what it begins with")
     if key == "regex":
         try:
-            re.compile(value)
-        except (re.error, RecursionError, OverflowError) as error:
+            Pattern(value)
+        except PatternError as error:
             raise ConfigError(f"{where}: {value!r} is not a regular expression: {error}", "correct it") from error
     return value
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+
+from gnomon.core.patterns import Pattern
 
 __all__ = ["PLAIN", "Aspects", "NumberTolerance", "Redaction", "Treatment"]
 
@@ -39,7 +40,7 @@ class Aspects(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_tolerance_us: int | None = None
     treat_as: Treatment | None = None
     treats_inside: bool = False
-    match: re.Pattern[str] | None = None
+    match: Pattern | None = None
     case_insensitive: bool = False
     null_is_missing: bool = False
 

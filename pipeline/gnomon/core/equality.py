@@ -13,6 +13,7 @@ import orjson
 
 from gnomon.core.json import dumps, same_number
 from gnomon.core.moments import parse_time_us
+from gnomon.core.patterns import Pattern
 
 if TYPE_CHECKING:
     from gnomon.core.aspects import Aspects, NumberTolerance, Treatment
@@ -167,10 +168,10 @@ def _is_uuid(value: JsonValue) -> bool:
     return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
-def _matches(pattern: re.Pattern[str], value: JsonValue) -> bool:
+def _matches(pattern: Pattern, value: JsonValue) -> bool:
     if isinstance(value, str):
-        return pattern.search(value) is not None
-    return type(value) in NUMBERS and pattern.search(dumps(value)) is not None
+        return pattern.found_in(value)
+    return type(value) in NUMBERS and pattern.found_in(dumps(value))
 
 
 def _decimal(number: Number) -> Decimal:

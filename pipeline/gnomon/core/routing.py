@@ -7,7 +7,6 @@ goes both ways.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -15,6 +14,7 @@ import msgspec
 
 from gnomon.core.equality import number_key
 from gnomon.core.json import Unreadable, dumps
+from gnomon.core.patterns import Pattern
 from gnomon.core.pointer import parse_pointer
 from gnomon.core.tags import read_tags
 from gnomon.model import JsonValue
@@ -56,7 +56,7 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     equals: str | int | float | bool | None = None
     among: Collection[str] | None = None
     prefix: str | None = None
-    regex: re.Pattern[str] | None = None
+    regex: Pattern | None = None
     contains: str | int | float | bool | None = None
     name: str
 
@@ -72,7 +72,7 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
             and (self.equals is None or text == scalar_text(self.equals))
             and (self.among is None or text in self.among)
             and (self.prefix is None or text.startswith(self.prefix))
-            and (self.regex is None or self.regex.search(text) is not None)
+            and (self.regex is None or self.regex.found_in(text))
         )
 
 

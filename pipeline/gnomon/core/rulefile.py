@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from difflib import get_close_matches
 from typing import Any, Final, get_args
@@ -11,6 +10,7 @@ import msgspec
 
 from gnomon.core.aspects import NumberTolerance, Redaction, Treatment
 from gnomon.core.durations import parse_duration
+from gnomon.core.patterns import Pattern, PatternError
 from gnomon.errors import ConfigError
 
 __all__ = ["ASPECTS", "INHERITED", "EndpointTemplate", "Rule", "RuleFile", "read_rule_file"]
@@ -151,8 +151,8 @@ def _check_rule(rule: Rule, where: str) -> None:
         raise ConfigError(f"{where}: says nothing", f"set one of {', '.join(ASPECTS)}, or remove the table")
     if rule.match is not None:
         try:
-            re.compile(rule.match)
-        except (re.error, OverflowError, RecursionError) as error:
+            Pattern(rule.match)
+        except PatternError as error:
             problem = f"match {rule.match!r} is not a regular expression: {error}"
             raise ConfigError(f"{where}: {problem}", "correct it, or write it in single quotes") from error
     if rule.time_tolerance is not None:

@@ -20,6 +20,7 @@ import msgspec
 
 from gnomon.core.aspects import PLAIN, Aspects, NumberTolerance, Redaction
 from gnomon.core.durations import parse_duration
+from gnomon.core.patterns import Pattern
 from gnomon.core.pointer import unescape
 from gnomon.core.rulefile import ASPECTS, INHERITED, EndpointTemplate, Rule, RuleFile, read_rule_file
 
@@ -86,7 +87,7 @@ class _Compiled(msgspec.Struct, frozen=True):
     rule: Rule
     steps: tuple[Any, ...]
     time_tolerance_us: int | None
-    match: re.Pattern[str] | None
+    match: Pattern | None
     inherits: bool
 
     @property
@@ -109,7 +110,7 @@ def _compile(rule: Rule) -> _Compiled:
         rule,
         _steps(rule.path),
         None if rule.time_tolerance is None else parse_duration(rule.time_tolerance),
-        None if rule.match is None else re.compile(rule.match),
+        None if rule.match is None else Pattern(rule.match),
         any(getattr(rule, aspect) is not None for aspect in INHERITED),
     )
 

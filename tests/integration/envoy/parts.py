@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "envoy"
-SECONDS = 20
+SECONDS = 60
 # The ports in deploy/envoy/envoy.yaml
 LIVE, SHADOW_HOP, CONTROL_HOP, LIVE_SERVICE, SHADOW_SERVICE, CONTROL_SERVICE, COLLECTOR, ADMIN = (
     8000,

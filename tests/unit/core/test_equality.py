@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from gnomon.core.aspects import Aspects, NumberTolerance, Treatment
 from gnomon.core.equality import alike, equal_under, identical, number_key, same, stand_in, type_name
+from gnomon.core.patterns import Pattern
 
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 OTHER_UUID = "00000000000000000000000000000001"
@@ -204,12 +204,12 @@ def test_moments_within_a_tolerance_are_equal(live: Any, shadow: Any, equal: boo
 )
 def test_values_that_both_match_are_equal(live: Any, shadow: Any, equal: bool) -> None:
     """The expression is searched for; it holds for texts."""
-    assert equal_under(live, shadow, Aspects(match=re.compile(r"^v\d+$"))) is equal
+    assert equal_under(live, shadow, Aspects(match=Pattern(r"^v\d+$"))) is equal
 
 
 def test_numbers_match_by_their_json_text() -> None:
     """Two numbers can match; a number and a text cannot be equal by it, the type has changed."""
-    aspects = Aspects(match=re.compile(r"^\d{3}$"))
+    aspects = Aspects(match=Pattern(r"^\d{3}$"))
     assert equal_under(123, 456, aspects)
     assert not equal_under(123, 4567, aspects)
     assert not equal_under(123, "456", aspects)
@@ -227,7 +227,7 @@ def test_each_aspect_may_make_values_equal() -> None:
     """One that does not does not stop the next."""
     aspects = Aspects(
         treat_as="uuid",
-        match=re.compile("^x"),
+        match=Pattern("^x"),
         case_insensitive=True,
         number_tolerance=NumberTolerance(absolute=1),
         time_tolerance_us=1_000_000,
@@ -255,7 +255,7 @@ def test_a_treatment_of_everything_below_leaves_containers_to_the_walk() -> None
         (Aspects(treat_as="type"), 1, 2),
         (Aspects(treat_as="type"), {}, {"a": 1}),
         (Aspects(treat_as="presence"), 1, "2"),
-        (Aspects(match=re.compile("^v")), "v1", "v2"),
+        (Aspects(match=Pattern("^v")), "v1", "v2"),
         (Aspects(case_insensitive=True), "A", "a"),
     ],
 )
@@ -269,7 +269,7 @@ def test_what_a_rule_makes_equal_has_one_stand_in(aspects: Aspects, live: Any, s
     [
         (Aspects(treat_as="uuid"), "x"),
         (Aspects(treat_as="type", treats_inside=True), {"a": 1}),
-        (Aspects(match=re.compile("^v")), "w"),
+        (Aspects(match=Pattern("^v")), "w"),
         (Aspects(case_insensitive=True), 1),
         (Aspects(number_tolerance=NumberTolerance(absolute=1)), 1),
     ],

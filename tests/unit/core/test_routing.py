@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
 from gnomon.core.json import Unreadable, loads
+from gnomon.core.patterns import Pattern
 from gnomon.core.routing import MAX_HEADERS, Event, EventRouter, Tag, scalar_text, values_at
 
 Headers = list[tuple[str, bytes | None]]
@@ -86,10 +86,10 @@ USER = "/user/id"
         (Tag(path=USER, prefix="9", name="t"), {"user": {"id": 912}}, True),
         (Tag(path=USER, among={"a", "7"}, name="t"), {"user": {"id": 7}}, True),
         (Tag(path=USER, among={"a", "7"}, name="t"), {"user": {"id": "b"}}, False),
-        (Tag(path=USER, regex=re.compile("est$"), name="t"), {"user": {"id": "load-test"}}, True),
-        (Tag(path=USER, regex=re.compile("^est"), name="t"), {"user": {"id": "load-test"}}, False),
-        (Tag(path=USER, prefix="a", regex=re.compile("z$"), name="t"), {"user": {"id": "abz"}}, True),
-        (Tag(path=USER, prefix="a", regex=re.compile("z$"), name="t"), {"user": {"id": "bz"}}, False),
+        (Tag(path=USER, regex=Pattern("est$"), name="t"), {"user": {"id": "load-test"}}, True),
+        (Tag(path=USER, regex=Pattern("^est"), name="t"), {"user": {"id": "load-test"}}, False),
+        (Tag(path=USER, prefix="a", regex=Pattern("z$"), name="t"), {"user": {"id": "abz"}}, True),
+        (Tag(path=USER, prefix="a", regex=Pattern("z$"), name="t"), {"user": {"id": "bz"}}, False),
         (Tag(path=USER, name="t"), {"user": {"id": None}}, True),
         (Tag(path=USER, name="t"), {"user": {}}, False),
         (Tag(path="/tags", contains="load", name="t"), {"tags": ["x", "load"]}, True),
@@ -122,7 +122,7 @@ def test_tags_in_values(tag: Tag, value: Any, synthetic: bool) -> None:
 
 def test_configured_headers() -> None:
     """Their names have no case, any of several of a name will do, and no value is an empty one."""
-    tag = Tag(header="X-Run", regex=re.compile("^load-"), name="run")
+    tag = Tag(header="X-Run", regex=Pattern("^load-"), name="run")
     assert judge([tag], b"{}", [("x-run", b"x"), ("x-RUN ", b"load-1")]) == ("synthetic", "run")
     assert judge([tag], b"{}", [("x-run", None), ("x-run", b" load-1")]) == ("clean", "")
 

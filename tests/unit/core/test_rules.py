@@ -67,7 +67,7 @@ def test_match_is_compiled() -> None:
     """The expression is ready to be searched for."""
     match = state(rule("/body/x", r"match = '^v\d+$'"), "body", "x").aspects.match
     assert match is not None
-    assert match.pattern == r"^v\d+$"
+    assert match.text == r"^v\d+$"
 
 
 @pytest.mark.parametrize(
@@ -476,7 +476,7 @@ def test_a_set_of_rules_keeps_its_text() -> None:
             "my.toml: [[rule]] number 1: says nothing; set one of ignore, noise",
         ),
         ('[[rule]]\nmatch = "("', "my.toml: [[rule]] number 1: match '(' is not a regular expression: missing )"),
-        ('[[rule]]\nmatch = "a{99999999999}"', "[[rule]] number 1: match 'a{99999999999}' is not a regular expression"),
+        ('[[rule]]\nmatch = "a{99999}"', "[[rule]] number 1: match 'a{99999}' is not a regular expression"),
         ('[[rule]]\ntime_tolerance = "2 sec"', "[[rule]] number 1: time_tolerance: '2 sec' is not a duration; write"),
         ("[[rule]]\ntime_tolerance = 2", "my.toml: [[rule]] number 1: time_tolerance: expected a text, got an integer"),
         ("[[endpoint]]\n", "my.toml: [[endpoint]] number 1: object missing required field `template`"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from gnomon.config import Route, RouteTag
 from gnomon.core.json import dumps, loads
+from gnomon.core.patterns import Pattern
 from gnomon.core.routing import EventRouter, Tag, scalar_text
 from gnomon.stream.route.users import Users
 
@@ -44,7 +44,7 @@ def _make_tag(tag: RouteTag) -> Tag:
         equals=tag.equals,
         among=None if tag.among is None else frozenset(filter(None, map(scalar_text, tag.among))),
         prefix=tag.prefix,
-        regex=None if tag.regex is None else re.compile(tag.regex),
+        regex=None if tag.regex is None else Pattern(tag.regex),
         contains=tag.contains,
         name=" ".join([f"path {tag.path}" if tag.path is not None else f"header {tag.header}", *said])[:200],
     )
