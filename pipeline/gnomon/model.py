@@ -72,6 +72,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_INSTANT_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999, the latest instant a store can hold."""
 
+MAX_EXPECTED = 100
+"""How many others one request can be sent to: each of them is a row."""
+
 Header: TypeAlias = tuple[str, str]
 Text: TypeAlias = str
 Expected: TypeAlias = Annotated[str, msgspec.Meta(pattern="^(shadow(:.*)?|control)$")]
@@ -134,7 +137,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     role: Role
     target: str = ""
-    expect: list[Expected] | None = None
+    expect: Annotated[list[Expected], msgspec.Meta(max_length=MAX_EXPECTED)] | None = None
     service: str = ""
     started_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)]
     duration_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANT_US)] | None = None

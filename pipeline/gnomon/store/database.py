@@ -48,6 +48,10 @@ _NOT_A_DATABASE = ("not a valid DuckDB database", "Is a directory", "Cannot laun
 """How DuckDB says so; the last one of data files, which it would rather read than open."""
 
 
+_NO_SPACE = ("No space left on device", "Disk quota exceeded")
+"""How the operating system says so, in errors of several kinds."""
+
+
 @cache
 def script(name: str) -> str:
     """The text of one of the package's `.sql` files."""
@@ -78,6 +82,8 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         holder = re.search(r"\(PID (\d+)\)", text)
         by = f"process {holder[1]}" if holder else "another connection"
         return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
+    if any(sign in text for sign in _NO_SPACE):
+        return DependencyError(f"{path} cannot be written, the disk is full: {said}", "free space there")
     if any(sign in text for sign in _NOT_A_DATABASE):
         return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
     if isinstance(error, duckdb.IOException) or "version number" in text:

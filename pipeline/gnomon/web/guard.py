@@ -32,7 +32,7 @@ def split_address(bind: str) -> tuple[str, int]:
 
 def is_loopback(host: str) -> bool:
     """Whether an address is of this machine alone."""
-    if host == "localhost":
+    if host.lower().removesuffix(".") == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

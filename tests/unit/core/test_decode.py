@@ -72,6 +72,12 @@ def test_a_whole_record_is_decoded() -> None:
     assert decoded == exchange(msgspec.json.encode(decoded))
 
 
+def test_one_record_cannot_expect_thousands() -> None:
+    """Each of them would be a row that says it is missing."""
+    assert exchange(record(expect=[f"shadow:cart@{n}" for n in range(100)])).expect is not None
+    assert "`expect`" in reason(record(expect=[f"shadow:cart@{n}" for n in range(101)]))
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

@@ -20,6 +20,15 @@ ERRORS = sorted(
 )
 
 
+@pytest.mark.parametrize("kind", [duckdb.IOException, duckdb.TransactionException, duckdb.FatalException])
+def test_a_full_disk_is_nobodys_sql(tmp_path: Path, kind: type[duckdb.Error]) -> None:
+    """Whatever DuckDB was doing when it noticed."""
+    said = 'TransactionContext Error: Failed to commit: Could not write file "x.wal": No space left on device'
+    full = pytest.raises(DependencyError, match="the disk is full: .*No space left on device; free space there")
+    with full, translated(tmp_path / "x.duckdb"):
+        raise kind(said)
+
+
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_duckdb_error_is_translated(tmp_path: Path, kind: type[duckdb.Error]) -> None:
     """No exception of DuckDB's leaves the package, and each becomes one line."""
