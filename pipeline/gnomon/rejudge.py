@@ -29,7 +29,7 @@ from gnomon.core.join import Joined, Member
 from gnomon.core.review import may_reveal, review_differences, same_alignment
 from gnomon.core.rules import RuleSet, parse_rules
 from gnomon.engine import Engine
-from gnomon.model import Comparison, Difference, Exchange
+from gnomon.model import Comparison, Difference, DifferenceKind, Exchange
 from gnomon.store import JudgedRequest, RunRecord, Selection, StagedRun, open_store, work_directory
 from gnomon.store.log import Maintainer, Retention, is_store, rewrite_store, store_at
 from gnomon.summary import OutcomeCounts
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gnomon.config import Settings
     from gnomon.store import Store
 
-__all__ = ["RejudgeSummary", "rejudge"]
+__all__ = ["FieldChange", "RejudgeSummary", "rejudge"]
 
 Judged = tuple[Comparison, list[Difference]]
 Obstacle = Literal["hidden", "evidence_gone"]
@@ -47,14 +47,27 @@ _MARK: Final = re.compile(r"\bredacted\b")
 """What was redacted lost its type and what was in it; the differences were found before."""
 _DROPPED: Final = re.compile(r"\bredacted\b(?!:hmac-sha256:)")
 """What a rule dropped looks alike on both sides, whatever it was."""
+MAX_FIELDS: Final = 100
+_MOST_FIELDS_COUNTED: Final = 100_000
 _DECIDED_WITHOUT_BODIES: Final = ("live_error", "shadow_error", "shadow_missing", "live_missing")
+
+
+class FieldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """How many shadow comparisons differ at a field, noise aside, before and after."""
+
+    endpoint: str
+    pattern: str
+    kind: DifferenceKind
+    before: int
+    after: int
 
 
 class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What judging again came to; counts are comparisons of both roles, outcomes of role shadow.
 
     `hidden` counts those whose old rules may have hidden what the new rules would show, `evidence_gone` those whose
-    exchanges were not kept and whose differences do not suffice. Both keep their rows as they were.
+    exchanges were not kept and whose differences do not suffice. Both keep their rows as they were. `fields` are those
+    that change, the most changed first, `MAX_FIELDS` at most.
     """
 
     rules: str
@@ -65,6 +78,7 @@ class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
     evidence_gone: int
     before: OutcomeCounts
     after: OutcomeCounts
+    fields: list[FieldChange] = []
     dry_run: bool
 
 
@@ -134,13 +148,28 @@ class _Tally:
         self.judged = 0
         self.changed = 0
         self.obstacles: Counter[Obstacle] = Counter()
+        self.fields: dict[tuple[str, str, DifferenceKind], list[int]] = {}
 
-    def count(self, old: Comparison, new: Comparison) -> None:
+    def count(self, old: Judged, new: Judged) -> None:
         self.comparisons += 1
-        self.changed += old.outcome != new.outcome
-        if old.role == "shadow":
-            self.before[old.outcome] += 1
-            self.after[new.outcome] += 1
+        self.changed += old[0].outcome != new[0].outcome
+        if old[0].role == "shadow":
+            self.before[old[0].outcome] += 1
+            self.after[new[0].outcome] += 1
+            for side, (comparison, differences) in enumerate((old, new)):
+                for pattern, kind in {(d.pattern, d.kind) for d in differences if not d.noise}:
+                    key = (comparison.endpoint, pattern, kind)
+                    if key in self.fields or len(self.fields) < _MOST_FIELDS_COUNTED:
+                        self.fields.setdefault(key, [0, 0])[side] += 1
+
+    def changes(self) -> list[FieldChange]:
+        """The fields that change, the most changed first."""
+        changed = [(key, before, after) for key, (before, after) in self.fields.items() if before != after]
+        changed.sort(key=lambda change: (-abs(change[1] - change[2]), change[0]))
+        return [
+            FieldChange(endpoint=endpoint, pattern=pattern, kind=kind, before=before, after=after)
+            for (endpoint, pattern, kind), before, after in changed[:MAX_FIELDS]
+        ]
 
     def summary(self, version: str, *, dry_run: bool) -> RejudgeSummary:
         return RejudgeSummary(
@@ -152,6 +181,7 @@ class _Tally:
             evidence_gone=self.obstacles["evidence_gone"],
             before=OutcomeCounts(**self.before),
             after=OutcomeCounts(**self.after),
+            fields=self.changes(),
             dry_run=dry_run,
         )
 
@@ -184,11 +214,11 @@ class _Reviewer:
                 judged = (_placed(judged[0], old), judged[1])
             else:
                 tally.obstacles[reviewed or "evidence_gone"] += 1
-                tally.count(old, old)
+                tally.count((old, differences), (old, differences))
                 yield old, self._engine.redacted_differences(old, differences)
                 continue
             tally.judged += 1
-            tally.count(old, judged[0])
+            tally.count((old, differences), judged)
             yield judged
 
     def evidence(self, request: JudgedRequest) -> Iterator[tuple[Exchange, str]]:

@@ -99,6 +99,16 @@ def test_what_could_not_be_compared_can_be_ignored(tmp_path: Path) -> None:
     assert (after.match, after.incomparable) == (2, 0)
 
 
+def test_the_fields_that_change_are_named(tmp_path: Path) -> None:
+    """A rule that takes one of two differences away changes no outcome, and is seen to work all the same."""
+    documents = [({"price": 1.0, "sku": "a"}, {"price": 1.0001, "sku": "b"})] * 3
+    db = land(tmp_path, [side for n, (a, b) in enumerate(documents) for side in pair(f"r-{n}", a, b)])
+    summary = judge(db, rule("/body/price", "number_tolerance = { relative = 0.001 }"), dry_run=True)
+    assert (summary.changed, summary.before, summary.after) == (0, summary.after, summary.before)
+    assert [(f.pattern, f.kind, f.before, f.after) for f in summary.fields] == [("/body/price", "changed", 3, 0)]
+    assert judge(db, rule("/body/nothere", "ignore = true"), dry_run=True).fields == []
+
+
 def test_what_was_hashed_keeps_its_kind_and_place(tmp_path: Path) -> None:
     """A hash says neither what type a value had nor what was in it; the differences were found before."""
     hashing = rule("/body/h", 'redact = "hash"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import click
 import msgspec
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gnomon.rejudge import RejudgeSummary
 
 __all__ = ["judge", "judging_options"]
+
+TOP: Final = 20
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +77,14 @@ def _print(summary: RejudgeSummary) -> None:
     before, after = msgspec.structs.asdict(summary.before), msgspec.structs.asdict(summary.after)
     rows = [(name, before[name], after[name]) for name in OUTCOMES if before[name] or after[name]]
     print_table(["outcome", "before", "would be" if summary.dry_run else "after"], rows)
+    if summary.fields:
+        click.echo()
+        print_table(
+            ["endpoint", "field", "kind", "requests before", "would be" if summary.dry_run else "after"],
+            [(f.endpoint, f.pattern, f.kind, f.before, f.after) for f in summary.fields[:TOP]],
+            title="Fields that change"
+            + (f" (the first {TOP} of {len(summary.fields)})" if len(summary.fields) > TOP else ""),
+        )
     would = "would change" if summary.dry_run else "changed"
     click.echo(
         f"\nRules {summary.rules}: {summary.judged} of {summary.comparisons} comparisons judged again, "
