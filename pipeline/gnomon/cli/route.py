@@ -64,7 +64,7 @@ def audit(context: click.Context, topic: str, follow: bool, as_json: bool, confi
     from gnomon.operations import configure_logging
     from gnomon.stream.route.audit import Leak, audit_topic, follow_topic, judges_of
 
-    judges = judges_of(loaded.routes, topic)
+    judges = judges_of(loaded.routes, topic, loaded.settings.registry)
     if follow:
         configure_logging(loaded.settings)
 

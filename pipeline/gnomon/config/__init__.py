@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gnomon.config.alerts import METRICS, Alerting, AlertRule, Hook, Metric, Secret
 from gnomon.config.load import Loaded, find_database, find_rules, load_settings, secrets_of
-from gnomon.config.routes import Route, RouteTag, read_routes
+from gnomon.config.routes import Route, RouteTag, Taint, read_routes
 from gnomon.config.settings import (
     Collect,
     Decode,
@@ -18,6 +18,7 @@ from gnomon.config.settings import (
     Log,
     Operations,
     Redact,
+    Registry,
     Settings,
     Store,
     Verdict,
@@ -46,11 +47,13 @@ __all__ = [
     "Metric",
     "Operations",
     "Redact",
+    "Registry",
     "Route",
     "RouteTag",
     "Secret",
     "Settings",
     "Store",
+    "Taint",
     "Verdict",
     "Watch",
     "Web",

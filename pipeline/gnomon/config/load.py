@@ -135,7 +135,7 @@ def load_settings(option: Path | None, environ: Mapping[str, str]) -> Loaded:
         origins,
         _unknown_variables(environ),
         read_alerting(settings.alert, settings.hook, file),
-        read_routes(settings.route, file),
+        read_routes(settings.route, file, has_registry=bool(settings.registry.url)),
     )
 
 

@@ -7,6 +7,7 @@ clean topics that something else is sent to, tags that can never hold.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -18,15 +19,15 @@ from gnomon.core.patterns import Pattern, PatternError
 from gnomon.core.pointer import parse_pointer
 from gnomon.errors import ConfigError
 
-__all__ = ["USERS_PATHS", "Route", "RouteTag", "Scalar", "read_routes"]
+__all__ = ["USERS_PATHS", "Route", "RouteTag", "Scalar", "Taint", "read_routes"]
 
 Scalar: TypeAlias = str | int | float | bool
 
 USERS_PATHS: Final = ("/user/id", "/user_id", "/userId")
 """Where a user's id is looked for in a value, unless `users_paths` says otherwise."""
 
-_READABLE: Final = ("json", "bytes")
-_NOT_YET: Final = frozenset({"avro", "protobuf"})
+_REGISTERED: Final = frozenset({"avro", "protobuf"})
+_LONGEST_TAINT: Final = timedelta(days=7)
 _CONDITIONS: Final = ("equals", "in", "prefix", "regex", "contains")
 
 Topic = Annotated[
@@ -53,6 +54,13 @@ class RouteTag(msgspec.Struct, frozen=True, kw_only=True):
     contains: Scalar | None = None
 
 
+class Taint(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ids of a tagged event make later events with them synthetic, and for how long. `span` is written `for`."""
+
+    path: str
+    span: timedelta = msgspec.field(name="for")
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One `[[route]]`: a business topic, where its events go, and how their tags are found. `source` is `from`."""
 
@@ -64,6 +72,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     users_file: Path | None = None
     users_paths: tuple[str, ...] = USERS_PATHS
     tags: tuple[RouteTag, ...] = ()
+    taint: Taint | None = None
 
     @property
     def outputs(self) -> tuple[str, str, str]:
@@ -71,12 +80,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return (self.clean, self.synthetic, self.quarantine)
 
 
-def read_routes(tables: tuple[dict[str, Any], ...], file: Path | None) -> tuple[Route, ...]:
+def read_routes(
+    tables: tuple[dict[str, Any], ...], file: Path | None, *, has_registry: bool = False
+) -> tuple[Route, ...]:
     """Read the tables of a settings file.
 
     Args:
         tables: The `[[route]]` tables as written.
         file: The settings file, to be named in errors; paths are relative to it.
+        has_registry: Whether the settings name a Schema Registry.
 
     Raises:
         ConfigError: Something impossible; names the table, the key and the remedy.
@@ -86,14 +98,17 @@ def read_routes(tables: tuple[dict[str, Any], ...], file: Path | None) -> tuple[
         _read_route(table, f"{place}: [[route]] number {number}", place.parent)
         for number, table in enumerate(tables, start=1)
     )
+    for number, route in enumerate(routes, start=1):
+        if route.value in _REGISTERED and not has_registry:
+            what = f"{place}: [[route]] number {number}: value: {route.value!r} needs the schemas that values name"
+            raise ConfigError(what, "set registry.url (GNOMON_REGISTRY_URL)")
     _check_topics(routes, place)
     return routes
 
 
 def _read_route(table: dict[str, Any], where: str, base: Path) -> Route:
     given = dict(table)
-    if "taint" in given:
-        raise ConfigError(f"{where}: taint is not supported by this version", "remove it")
+    taint = _read_taint(given.pop("taint"), f"{where}: taint", base) if "taint" in given else None
     tags = given.pop("tags", [])
     if not isinstance(tags, list):
         raise ConfigError(f"{where}: tags: expected a list of tables, got {in_words(tags)}", "write tags = [{ ... }]")
@@ -101,17 +116,13 @@ def _read_route(table: dict[str, Any], where: str, base: Path) -> Route:
     if isinstance(source, str):
         for name in ("clean", "synthetic", "quarantine"):
             given.setdefault(name, f"{source}.{name}")
-    values = read_table(given, Route, where, base, elsewhere=("tags",))
+    values = read_table(given, Route, where, base, elsewhere=("tags", "taint"))
     read = tuple(_read_tag(tag, f"{where}: tags: number {number}") for number, tag in enumerate(tags, start=1))
-    route = Route(**values, tags=read)
-    if route.value in _NOT_YET:
-        raise ConfigError(
-            f"{where}: value: {route.value!r} is not supported by this version",
-            'write value = "json", or "bytes" where header tags are enough',
-        )
+    route = Route(**values, tags=read, taint=taint)
     if route.value == "bytes":
         looked_into: list[str] = [name for name in ("users_file", "users_paths") if name in given]
         looked_into += [f"tags: path {tag.path}" for tag in read if tag.path is not None]
+        looked_into += ["taint"] if taint is not None else []
         if looked_into:
             raise ConfigError(f'{where}: {looked_into[0]}: a value of kind "bytes" is not looked into', "use headers")
     if "users_paths" in given and route.users_file is None:
@@ -119,6 +130,18 @@ def _read_route(table: dict[str, Any], where: str, base: Path) -> Route:
     for path in route.users_paths:
         _check_pointer(path, f"{where}: users_paths")
     return route
+
+
+def _read_taint(table: object, where: str, base: Path) -> Taint:
+    if not isinstance(table, dict):
+        raise ConfigError(
+            f"{where}: expected a table, got {in_words(table)}", 'write { path = "/session", for = "1h" }'
+        )
+    taint = Taint(**read_table(table, Taint, where, base))
+    _check_pointer(taint.path, f"{where}: path")
+    if not timedelta() < taint.span <= _LONGEST_TAINT:
+        raise ConfigError(f"{where}: for: expected at least 1ms and at most 7d", "correct it")
+    return taint
 
 
 def _read_tag(tag: object, where: str) -> RouteTag:
@@ -189,6 +212,14 @@ def _check_topics(routes: tuple[Route, ...], place: Path) -> None:
                     f"[[route]] from {clean[topic].source!r}",
                     "send to another topic",
                 )
+    for route in routes:
+        sharing = [other.source for other in routes if other is not route and route.synthetic in other.outputs]
+        if route.taint is not None and sharing:
+            raise ConfigError(
+                f"{place}: [[route]] from {route.source!r}: taint is read back from {route.synthetic!r} after a "
+                f"restart, and [[route]] from {sharing[0]!r} sends there too",
+                "give it a synthetic topic of its own",
+            )
     circle = _find_circle(routes)
     if circle:
         raise ConfigError(f"{place}: [[route]] go in a circle: {' -> '.join(circle)}", "send to topics nobody routes")

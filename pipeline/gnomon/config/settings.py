@@ -28,6 +28,7 @@ __all__ = [
     "Log",
     "Operations",
     "Redact",
+    "Registry",
     "Settings",
     "Store",
     "Verdict",
@@ -61,6 +62,13 @@ Addresses = Annotated[
 ]
 Url = Annotated[
     str, msgspec.Meta(pattern=r"^(https?://[^\s/]\S*)?$", extra={"expected": 'a URL such as "https://gnomon.example"'})
+]
+PlainUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(https?://[^\s/@]+(/[^\s@]*)?)?$",
+        extra={"expected": 'a URL such as "http://registry:8081", without a user name'},
+    ),
 ]
 Expectations = Annotated[
     tuple[Annotated[str, msgspec.Meta(pattern=r"^(shadow(:.+)?|control)$")], ...],
@@ -118,6 +126,23 @@ class Kafka(msgspec.Struct, frozen=True):
         timedelta, about("How long a worker may be silent before its partitions go to others")
     ] = timedelta(seconds=8)
     security: KafkaSecurity = KafkaSecurity()
+
+
+class Registry(msgspec.Struct, frozen=True):
+    """The Schema Registry (Confluent's HTTP API) that has the schemas of business topics."""
+
+    url: Annotated[PlainUrl, about("Where it is", default="none; values name no schema")] = ""
+    username: Annotated[str | None, about("User name for HTTP basic authentication")] = None
+    password: Annotated[str | None, about("Password", secret=True)] = None
+    password_file: Annotated[Path | None, about("File that holds that password")] = None
+    ca: Annotated[
+        Path | None, about("PEM file of the authorities to trust", default="those that this machine trusts")
+    ] = None
+    timeout: Annotated[timedelta, about("How long it may take to answer")] = timedelta(seconds=5)
+
+    def read_password(self) -> str | None:
+        """Give the password. Raises ConfigError when its file cannot be read."""
+        return read_secret("registry.password", self.password, self.password_file)
 
 
 class Join(msgspec.Struct, frozen=True):
@@ -333,6 +358,7 @@ class Settings(msgspec.Struct, frozen=True):
     """Everything that can be set; `route`, `alert` and `hook` are the tables as written."""
 
     kafka: Kafka = Kafka()
+    registry: Registry = Registry()
     join: Join = Join()
     store: Store = Store()
     db: Annotated[

@@ -8,7 +8,7 @@ goes both ways.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -19,7 +19,7 @@ from gnomon.core.pointer import parse_pointer
 from gnomon.core.tags import read_tags
 from gnomon.model import JsonValue
 
-__all__ = ["Destination", "Event", "EventRouter", "Routing", "Tag", "scalar_text", "values_at"]
+__all__ = ["Destination", "Event", "EventLike", "EventRouter", "Late", "Routing", "Tag", "scalar_text", "values_at"]
 
 Destination: TypeAlias = Literal["clean", "synthetic", "quarantine", "both"]
 
@@ -36,12 +36,36 @@ class Event(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]] = ()
 
 
+class EventLike(Protocol):
+    """Whatever has a value and headers, as a client of Kafka gives them."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The value; None for a tombstone."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names and values, in order; what of a name is not UTF-8 is a lone surrogate there (`surrogateescape`)."""
+
+
+class Late(NamedTuple):
+    """Events that had been sent to the clean stream when a tag came that would have kept them out: their offsets."""
+
+    events: int
+    first: int
+    last: int
+
+
 class Routing(NamedTuple):
-    """Where an event goes, and by which rule; `reason` is a sentence where it is quarantined."""
+    """Where an event goes, and by which rule; `reason` is a sentence where it is quarantined.
+
+    `late` has what this event's tag came too late for.
+    """
 
     to: Destination
     rule: str = ""
     reason: str = ""
+    late: Sequence[Late] = ()
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,24 +114,29 @@ class EventRouter:
         self._paths = [(tag, parse_pointer(tag.path)) for tag in tags if tag.path is not None]
         self._headers = [(tag, tag.header.strip().lower()) for tag in tags if tag.header is not None]
 
-    def judge(self, event: Event) -> Routing:
+    def judge(self, event: EventLike) -> Routing:
         """Say where an event goes. Never raises."""
-        if event.value is None:
-            return Routing("both", "tombstone")
-        if len(event.headers) > MAX_HEADERS:
-            return Routing("quarantine", "headers", f"it has {len(event.headers):,} headers, at most {MAX_HEADERS:,}")
+        return self.look(event)[0]
+
+    def look(self, event: EventLike) -> tuple[Routing, JsonValue]:
+        """Say where an event goes, and give what was read of its value. Never raises."""
+        value, headers = event.value, event.headers
+        if value is None:
+            return _TOMBSTONE, None
+        if headers:
+            refused = _refused_headers(headers)
+            if refused:
+                return Routing("quarantine", "headers", refused), None
         document: JsonValue = None
         if self._read is not None:
             try:
-                document = self._read(event.value)
+                document = self._read(value)
             except Unreadable as unreadable:
-                return Routing("quarantine", "value", unreadable.reason)
-        rule = self._header_rule(event.headers) or self._path_rule(document)
-        return Routing("clean") if rule is None else Routing("synthetic", rule)
+                return Routing("quarantine", "value", unreadable.reason), None
+        rule = (self._header_rule(headers) if headers else None) or self._path_rule(document)
+        return (_CLEAN if rule is None else Routing("synthetic", rule)), document
 
     def _header_rule(self, headers: Sequence[tuple[str, bytes | None]]) -> str | None:
-        if not headers:
-            return None
         # A name with white space around it is no name of HTTP or Kafka's clients: better synthetic than leaked
         texts = [(name.strip().lower(), (value or b"").decode("utf-8", "replace")) for name, value in headers]
         if read_tags(texts).synthetic is not None:
@@ -124,6 +153,20 @@ class EventRouter:
                 if tag.holds(value):
                     return tag.name
         return None
+
+
+_CLEAN: Final = Routing("clean")
+_TOMBSTONE: Final = Routing("both", "tombstone")
+
+
+def _refused_headers(headers: Sequence[tuple[str, bytes | None]]) -> str:
+    """Give why headers are not looked into; empty where they are."""
+    if len(headers) > MAX_HEADERS:
+        return f"it has {len(headers):,} headers, at most {MAX_HEADERS:,}"
+    for name, _ in headers:
+        if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+            return "the name of a header is not UTF-8"
+    return ""
 
 
 def values_at(document: JsonValue, steps: Sequence[str]) -> list[JsonValue]:

@@ -33,6 +33,7 @@ from faust.types import TP, Message
 from faust.types.tuples import ConsumerMessage
 
 from gnomon.errors import DependencyError
+from gnomon.stream.names import read_any_names
 
 __all__ = ["SCHEME", "Consumer", "Slice", "SliceSchema", "StartsAnywhere", "Transport", "check_faust"]
 
@@ -91,6 +92,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     logger = logging.getLogger("faust.consumer")
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        read_any_names()
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it: what another's transaction took back must not be read as if it had happened
         consumer._isolation_level = getattr(self.app, "isolation_level", "read_uncommitted")  # noqa: SLF001

@@ -21,8 +21,10 @@ from gnomon.operations import OperationsServer
 from gnomon.store.log import Maintainer, Retention, StoreInfo, store_at
 from gnomon.stream.app import faust_settings
 from gnomon.stream.route.journal import Journal
+from gnomon.stream.route.reading import read_back
+from gnomon.stream.route.registry import RegistryClient
 from gnomon.stream.route.router import Router, check_outputs
-from gnomon.stream.route.rules import make_router, open_users
+from gnomon.stream.route.rules import make_judge, open_users
 from gnomon.stream.route.sender import BATCH_BYTES, KafkaSender
 from gnomon.stream.route.users import Users
 from gnomon.stream.topics import committed_offset, count_partitions
@@ -110,10 +112,12 @@ def make_route_app(settings: Settings, routes: tuple[Route, ...]) -> RouteApp:
         routes: What is routed; `check_routes` has found them to fit.
 
     Raises:
-        ConfigError: A file of users cannot be read.
+        ConfigError: A file that is named cannot be read.
     """
     users = {route.source: open_users(route) for route in routes}
-    judges = {route.source: (route, make_router(route, users[route.source])) for route in routes}
+    registry = RegistryClient(settings.registry) if settings.registry.url else None
+    recall = partial(read_back, settings.kafka)
+    judges = {route.source: (route, make_judge(route, users[route.source], registry, recall)) for route in routes}
     info = StoreInfo.of(settings)
     app = RouteApp(group_of(settings.kafka), **faust_settings(settings, max_poll_records=_MAX_POLL_RECORDS))
     app.routing = router = Router(judges, _Kafka(settings.kafka), partial(Journal, settings.store.path, info))
@@ -121,7 +125,7 @@ def make_route_app(settings: Settings, routes: tuple[Route, ...]) -> RouteApp:
     topic = app.topic(*judges, schema=SliceSchema())
 
     _read_by(app, topic)
-    _know_assignments(app, operations)
+    _know_assignments(app, operations, registry)
 
     async def open_partitions() -> None:
         if not app.rebalancing:
@@ -163,7 +167,7 @@ def _read_by(app: RouteApp, topic: Any) -> None:  # noqa: ANN401 - Faust's topic
             event.ack()
 
 
-def _know_assignments(app: RouteApp, operations: OperationsServer) -> None:
+def _know_assignments(app: RouteApp, operations: OperationsServer, registry: RegistryClient | None) -> None:
     router = app.routing
 
     async def serve() -> None:
@@ -178,6 +182,8 @@ def _know_assignments(app: RouteApp, operations: OperationsServer) -> None:
     async def stopped(_: Any, /, *__: Any, **___: Any) -> None:  # noqa: ANN401 - the same
         await router.stop()
         await operations.stop()
+        if registry is not None:
+            await registry.close()
 
     app.task(serve)
     app.on_partitions_assigned.connect(assigned)

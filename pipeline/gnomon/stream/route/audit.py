@@ -5,32 +5,29 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
-from gnomon.config import Kafka, Route, Settings
-from gnomon.core.routing import Event, EventRouter, Routing
+from gnomon.config import Kafka, Registry, Route, Settings
 from gnomon.errors import ConfigError, DependencyError
-from gnomon.kafka import check_connection, client_options, kafka_errors
+from gnomon.kafka import kafka_errors
 from gnomon.operations import AuditMetrics, OperationsServer, Readiness
 from gnomon.store.log import StoreInfo, TableWriter
-from gnomon.stream.route.rules import make_router, open_users
+from gnomon.stream.route.judging import RouteJudge
+from gnomon.stream.route.reading import POLL_MS, STILL_SECONDS, is_read, reading
+from gnomon.stream.route.registry import RegistryClient
+from gnomon.stream.route.rules import make_judge, open_users
 from gnomon.stream.route.tally import Tally
-from gnomon.stream.topics import count_partitions
 
 __all__ = ["Audit", "Finding", "Leak", "audit_topic", "follow_topic", "judges_of"]
 
 LEAKS: Final = 20
 """Leaks of one rule that are told one by one."""
-_POLL_MS: Final = 500
-_STILL_SECONDS: Final = 60.0
 _LAND_SECONDS: Final = 10.0
 
 
@@ -74,21 +71,41 @@ class Audit(msgspec.Struct):
 class Judges:
     """What judges the events of a clean topic: all routes that send there, any of which may find a leak."""
 
-    def __init__(self, routers: Sequence[EventRouter]) -> None:
-        self._routers = routers
+    def __init__(self, judges: Sequence[RouteJudge], registry: RegistryClient | None = None) -> None:
+        self._judges = judges
+        self._registry = registry
+
+    async def prepare(self, records: Sequence[Any]) -> None:
+        """Get the schemas that records need, before `leak` is asked.
+
+        Raises:
+            DependencyError: A schema cannot be had.
+        """
+        for judge in self._judges:
+            await judge.prepare(records)
+
+    async def __aenter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of connections."""
+        if self._registry is not None:
+            await self._registry.close()
 
     def leak(self, record: Any) -> str | None:  # noqa: ANN401 - aiokafka has no types
         """Give the rule by which an event should not be there, None where it may."""
-        event = Event(record.value, record.headers)
-        for router in self._routers:
-            routing: Routing = router.judge(event)
+        for judge in self._judges:
+            routing = judge.judge(record)
             if routing.to in {"synthetic", "quarantine"}:
                 return routing.rule if routing.to == "synthetic" else f"unreadable {routing.rule}"
         return None
 
 
-def judges_of(routes: Sequence[Route], topic: str) -> Judges:
-    """Give what judges a clean topic.
+def judges_of(routes: Sequence[Route], topic: str, registry: Registry) -> Judges:
+    """Give what judges a clean topic; `registry` says where schemas are.
 
     Raises:
         ConfigError: No route has it for its clean topic, or a file of users cannot be read.
@@ -97,7 +114,8 @@ def judges_of(routes: Sequence[Route], topic: str) -> Judges:
     if not sending:
         known = ", ".join(sorted({route.clean for route in routes})) or "there is no [[route]]"
         raise ConfigError(f"no [[route]] has clean = {topic!r}", f"clean topics: {known}")
-    return Judges([make_router(route, open_users(route)) for route in sending])
+    client = RegistryClient(registry) if registry.url else None
+    return Judges([make_judge(route, open_users(route), client) for route in sending], client)
 
 
 async def audit_topic(kafka: Kafka, topic: str, judges: Judges) -> Audit:
@@ -109,15 +127,16 @@ async def audit_topic(kafka: Kafka, topic: str, judges: Judges) -> Audit:
     """
     audit = Audit(topic)
     with kafka_errors(kafka, f"reading {topic}"):
-        async with _reading(kafka, topic, {}) as consumer:
+        async with judges, reading(kafka, topic, {}) as consumer:
             ends = await consumer.end_offsets(list(consumer.assignment()))
             moved = time.monotonic()
-            while not await _is_read(consumer, ends):
-                found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=10_000)
+            while not await is_read(consumer, ends):
+                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=10_000)
                 moved = time.monotonic() if found else moved
-                if time.monotonic() - moved > _STILL_SECONDS:
-                    raise DependencyError(f"nothing more came of {topic} in {_STILL_SECONDS:.0f} s", "try again")
+                if time.monotonic() - moved > STILL_SECONDS:
+                    raise DependencyError(f"nothing more came of {topic} in {STILL_SECONDS:.0f} s", "try again")
                 for tp, records in found.items():
+                    await judges.prepare(records)
                     for record in records:
                         if record.offset >= ends[tp]:
                             break
@@ -153,14 +172,15 @@ async def follow_topic(settings: Settings, topic: str, judges: Judges, told: Cal
         loop.add_signal_handler(number, ended.set)
     async with OperationsServer(settings.operations, readiness, metrics):
         with kafka_errors(settings.kafka, f"reading {topic}"):
-            async with _reading(settings.kafka, topic, offsets) as consumer:
+            async with judges, reading(settings.kafka, topic, offsets) as consumer:
                 readiness.ready("kafka")
                 while not ended.is_set():
                     tallies: dict[int, Tally] = {}
                     deadline = loop.time() + _LAND_SECONDS
                     while loop.time() < deadline and not ended.is_set():
-                        for tp, records in (await consumer.getmany(timeout_ms=_POLL_MS, max_records=10_000)).items():
+                        for tp, records in (await consumer.getmany(timeout_ms=POLL_MS, max_records=10_000)).items():
                             tally = tallies.setdefault(tp.partition, Tally(topic, tp.partition))
+                            await judges.prepare(records)
                             for record in records:
                                 rule = judges.leak(record)
                                 if rule is not None:
@@ -184,37 +204,3 @@ def _land(writer: TableWriter, topic: str, tallies: dict[int, Tally], offsets: d
         rows += dated.rows()
     if rows or offsets != writer.state:
         writer.land(rows, state=dict(offsets))
-
-
-@asynccontextmanager
-async def _reading(kafka: Kafka, topic: str, offsets: dict[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
-    """Read all partitions of a topic, what is committed, from the beginning or from where offsets say."""
-    await check_connection(kafka)
-    count = (await count_partitions(kafka)).get(topic)
-    if count is None:
-        raise ConfigError(f"there is no topic {topic!r}", "correct --clean, or clean of its [[route]]")
-    consumer = AIOKafkaConsumer(
-        **client_options(kafka),
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
-    try:
-        await consumer.start()
-        parts = [TopicPartition(topic, number) for number in range(count)]
-        consumer.assign(parts)
-        beginnings = await consumer.beginning_offsets(parts)
-        for tp in parts:
-            consumer.seek(tp, offsets.get(str(tp.partition), beginnings[tp]))
-        yield consumer
-    finally:
-        await consumer.stop()
-
-
-async def _is_read(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
-    """Whether all was read: up to the end, or up to where a transaction is still open."""
-    for tp, end in ends.items():
-        stable = consumer.last_stable_offset(tp)
-        if await consumer.position(tp) < min(end, end if stable is None or stable < 0 else stable):
-            return False
-    return True

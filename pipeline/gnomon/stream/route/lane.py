@@ -6,22 +6,39 @@ import asyncio
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gnomon.config import Route
-from gnomon.core.routing import Event, EventRouter, Routing
+from gnomon.core.routing import Routing
+from gnomon.errors import DependencyError
+from gnomon.stream.route.judging import PartitionJudge
 from gnomon.stream.route.sender import Headers, Sends
 from gnomon.stream.route.tally import Tally
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "Told"]
 
 TRANSACTION_SECONDS: Final = 0.1
 """How long a transaction is open for more records: what it adds to an event's delay, and what bounds their number."""
 TRANSACTION_EVENTS: Final = 20_000
 WAITING_EVENTS: Final = 20_000
 """Records that wait here while a transaction ends, before whoever brings more has to wait."""
+_PAUSE_SECONDS: Final = 1.0
+"""How long to wait before what is needed to judge is asked for again."""
 LARGE: Final = 256 * 1024
 """Bytes of a value that some hundred bytes of headers may make too large for its topic."""
+
+
+class Told(NamedTuple):
+    """Who is told what becomes of a lane.
+
+    Attributes:
+        committed: Called with what a transaction has sent, the offset to read next, and its seconds, once it is
+            committed.
+        held: Called with why events cannot be judged now, and with None once they can.
+    """
+
+    committed: Callable[[Tally, int, float], None]
+    held: Callable[[DependencyError | None], None]
 
 
 class Lane:
@@ -32,25 +49,24 @@ class Lane:
         judge: Says which.
         sender: Sends them.
         following: The offset to read first.
-        committed: Called with what a transaction has sent, the offset to read next, and its seconds, once it is
-            committed.
+        told: Called with what becomes of it.
         bare: Leave large events in quarantine without headers of ours, which made one too large before.
     """
 
     def __init__(
         self,
         route: Route,
-        judge: EventRouter,
+        judge: PartitionJudge,
         sender: Sends,
         following: int,
-        committed: Callable[[Tally, int, float], None],
+        told: Told,
         *,
         bare: bool = False,
     ) -> None:
         self.following = following
-        self._judge = judge.judge
+        self._judge = judge
         self._sender = sender
-        self._committed = committed
+        self._told = told
         self._topics = {
             "clean": (route.clean,),
             "synthetic": (route.synthetic,),
@@ -89,12 +105,14 @@ class Lane:
             DependencyError: The broker does not answer; what was not committed is to be read again.
         """
         loop = asyncio.get_running_loop()
-        while await self._is_more(None, loop):
+        while await self._is_more(None, loop) and await self._is_prepared(loop):
             began = loop.time()
             await self._sender.begin()
             deadline = loop.time() + TRANSACTION_SECONDS
             tally, events, following = Tally(self._waiting[0][0].topic, self._waiting[0][0].partition), 0, 0
             while not events or (events < TRANSACTION_EVENTS and await self._is_more(deadline, loop)):
+                if not self._judge.is_prepared(self._waiting[0]):
+                    break  # not while a transaction is open
                 records = self._waiting.popleft()
                 self._size -= len(records)
                 if self._size < WAITING_EVENTS:
@@ -104,7 +122,7 @@ class Lane:
                 events += len(records)
                 following = records[-1].offset + 1
             await self._sender.commit(following)
-            self._committed(tally, following, loop.time() - began)
+            self._told.committed(tally, following, loop.time() - began)
 
     def end(self) -> None:
         """Have `run` return once what waits is committed; nothing more is taken."""
@@ -130,19 +148,54 @@ class Lane:
                 break
         return bool(self._waiting) and (deadline is None or loop.time() <= deadline or self._ending)
 
+    async def _is_prepared(self, loop: AbstractEventLoop) -> bool:
+        """Get what the next records need to be judged; wait for it as long as it takes, or until the end."""
+        is_held = False
+        while True:
+            try:
+                await self._judge.prepare(self._waiting[0])
+            except DependencyError as error:
+                if self._ending:
+                    return False
+                is_held = True
+                self._told.held(error)
+                await self._pause(loop.time() + _PAUSE_SECONDS)
+            else:
+                if is_held:
+                    self._told.held(None)
+                return True
+
+    async def _pause(self, deadline: float) -> None:
+        while not self._ending:
+            self._more.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._more.wait()
+            except TimeoutError:
+                return
+
     def _send(self, records: Sequence[Any], tally: Tally) -> None:
-        judge, add, count, topics = self._judge, self._sender.add, tally.count, self._topics
+        judge, add, count, topics = self._judge.judge, self._sender.add, tally.count, self._topics
         for record in records:
             try:
-                routing = judge(Event(record.value, record.headers))
+                routing = judge(record)
             except Exception as error:  # noqa: BLE001 - a bug of ours must neither stop the partition nor leak an event
                 routing = Routing("quarantine", "unjudged", f"it could not be judged: {type(error).__name__}: {error}")
             headers: Headers = record.headers
+            if routing.to in {"quarantine", "both"}:  # elsewhere all names are UTF-8
+                headers = [(_escaped(name), value) for name, value in headers]
             if routing.to == "quarantine" and not (self._bare and len(record.value) > LARGE):
                 headers = [*headers, *quarantine_headers(record, routing)]
             for topic in topics[routing.to]:
                 add(topic, record, headers)
             count(routing.rule, routing.to, record.offset)
+            for late in routing.late:
+                tally.correct(routing.rule, late)
+
+
+def _escaped(name: str) -> str:
+    """Give a header's name as it can be sent: bytes of it that are not UTF-8 as a backslash, x and two digits."""
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def quarantine_headers(record: Any, routing: Routing) -> Headers:  # noqa: ANN401 - aiokafka has no types

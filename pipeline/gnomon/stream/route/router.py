@@ -19,11 +19,11 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from gnomon.config import Route
-from gnomon.core.routing import EventRouter
 from gnomon.errors import ConfigError, DependencyError, FencedError, GnomonError
 from gnomon.operations import Readiness, RouteMetrics
 from gnomon.stream.route.journal import Journal
-from gnomon.stream.route.lane import Lane
+from gnomon.stream.route.judging import RouteJudge
+from gnomon.stream.route.lane import Lane, Told
 from gnomon.stream.route.sender import Sends, TooLargeError
 from gnomon.stream.route.tally import Tally
 from gnomon.stream.transport import Slice
@@ -84,7 +84,7 @@ class Router:
 
     def __init__(
         self,
-        routes: Mapping[str, tuple[Route, EventRouter]],
+        routes: Mapping[str, tuple[Route, RouteJudge]],
         kafka: KafkaPort,
         journal: Callable[[str, int], Journal],
     ) -> None:
@@ -210,7 +210,12 @@ class Router:
         journal = self._journals[tp] = self._make_journal(tp.topic, tp.partition)
         journal.start(committed)
         lane = self._lanes[tp] = Lane(
-            route, judge, sender, start, partial(self._count, tp, journal), bare=tp in self._bare
+            route,
+            judge.of_partition(tp.partition),
+            sender,
+            start,
+            Told(partial(self._count, tp, journal), partial(self._hold, tp)),
+            bare=tp in self._bare,
         )
         self._tasks[tp] = asyncio.create_task(self._run(tp, lane), name=f"route {_name(tp)}")
         self.readiness.forget(_name(tp))
@@ -271,11 +276,22 @@ class Router:
         self.metrics.transaction_seconds.observe(seconds)
         journal.add(tally, following)
 
+    def _hold(self, tp: TP, error: DependencyError | None) -> None:
+        """Say why a partition waits, or that it no longer does."""
+        if error is None:
+            self.readiness.forget(_name(tp))
+            logger.info("%s goes on", _name(tp))
+        else:
+            self._say(tp, error)
+
     def _note(self, tp: TP, error: GnomonError) -> None:
         now = time.monotonic()
         tried, until = self._troubles.get(tp, (0, now))
         tried = 0 if now > until + _CALM_SECONDS else tried
         self._troubles[tp] = (tried + 1, now + _PAUSES[min(tried, len(_PAUSES) - 1)])
+        self._say(tp, error)
+
+    def _say(self, tp: TP, error: GnomonError) -> None:
         if self.readiness.reasons.get(_name(tp)) != str(error):
             level = logging.INFO if isinstance(error, FencedError) else logging.WARNING
             logger.log(level, "%s is held up: %s", _name(tp), error)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from gnomon.config import Route, RouteTag
+from gnomon.core.formats.registered import ValueReader, read_framed_json
 from gnomon.core.json import dumps, loads
 from gnomon.core.patterns import Pattern
 from gnomon.core.routing import EventRouter, Tag, scalar_text
+from gnomon.core.taint import TaintedIds
+from gnomon.stream.route.judging import ReadBack, RouteJudge
+from gnomon.stream.route.registry import RegistryClient, Schemas
 from gnomon.stream.route.users import Users
 
-__all__ = ["make_router", "open_users"]
+__all__ = ["make_judge", "open_users"]
 
 
 def open_users(route: Route) -> Users | None:
@@ -22,11 +27,30 @@ def open_users(route: Route) -> Users | None:
     return None if route.users_file is None else Users(route.users_file)
 
 
-def make_router(route: Route, users: Users | None) -> EventRouter:
-    """Make what judges the events of a route; the order of the tags is that of the file, users come first."""
+def make_judge(
+    route: Route, users: Users | None, registry: RegistryClient | None = None, read_back: ReadBack | None = None
+) -> RouteJudge:
+    """Make what judges the events of a route; the order of the tags is that of the file, users come first.
+
+    Args:
+        route: The route.
+        users: Its users, if it has a file of them.
+        registry: Whom schemas are asked of, if there is one.
+        read_back: How memory of taint is read back.
+    """
     tags = [] if users is None else [Tag(path=path, among=users, name=f"users {path}") for path in route.users_paths]
     tags += [_make_tag(tag) for tag in route.tags]
-    return EventRouter(tags, loads if route.value == "json" else None)
+    schemas: Schemas | None = None
+    read: ValueReader | None = None
+    if route.value == "json":
+        read = loads if registry is None else read_framed_json
+    elif route.value != "bytes" and registry is not None:
+        schemas = Schemas(registry, route.value)
+        read = schemas.read
+    tainted = None
+    if route.taint is not None:
+        tainted = TaintedIds(route.taint.path, route.taint.span // timedelta(milliseconds=1))
+    return RouteJudge(EventRouter(tags, read), schemas, tainted=tainted, synthetic=route.synthetic, read_back=read_back)
 
 
 def _make_tag(tag: RouteTag) -> Tag:

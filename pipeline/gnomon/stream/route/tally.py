@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from gnomon.core.routing import Late
+
 __all__ = ["NOT_COUNTED", "Tally"]
 
 SAMPLES: Final = 5
@@ -54,6 +56,14 @@ class Tally:
         if destination != "clean" and len(count.samples) < SAMPLES:
             count.samples.append(offset)
 
+    def correct(self, rule: str, late: Late) -> None:
+        """Count events that a tag, found by a rule, came too late for: they are on the clean topic."""
+        count = self._counts.setdefault((None, rule, "correction"), _Count(late.first))
+        count.events += late.events
+        count.first, count.last = min(count.first, late.first), max(count.last, late.last)
+        if len(count.samples) < SAMPLES:
+            count.samples.append(late.first)
+
     def count_unseen(self, minute: datetime, first: int, end: int) -> None:
         """Count offsets that were sent on by a process which did not live to say where."""
         count = self._counts[minute, NOT_COUNTED, "unknown"] = _Count(first)
@@ -74,7 +84,7 @@ class Tally:
         if own is None:
             own = self._counts[key] = _Count(count.first)
         own.events += count.events
-        own.last = count.last
+        own.first, own.last = min(own.first, count.first), max(own.last, count.last)
         own.samples = (own.samples + count.samples)[:SAMPLES]
 
     def totals(self) -> Iterable[tuple[str, str, int]]:

@@ -17,9 +17,10 @@ from gnomon.store import run_query
 from gnomon.store.log import StoreInfo
 from gnomon.stream.route import lane as lanes
 from gnomon.stream.route.journal import Journal
-from gnomon.stream.route.lane import Lane
+from gnomon.stream.route.judging import PartitionJudge, RouteJudge
+from gnomon.stream.route.lane import Lane, Told
 from gnomon.stream.route.router import Router, check_outputs
-from gnomon.stream.route.rules import make_router
+from gnomon.stream.route.rules import make_judge
 from gnomon.stream.route.tally import NOT_COUNTED
 from gnomon.stream.transport import Slice
 
@@ -161,14 +162,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gnomon.stream.route.router._PAUSES", (0.0,))
 
 
-def judge() -> EventRouter:
-    """Give what judges the route's events."""
-    return make_router(ROUTE, None)
+UNTOLD = Told(lambda *_: None, lambda _: None)
+
+
+def judge() -> PartitionJudge:
+    """Give what judges the partition's events."""
+    return make_judge(ROUTE, None).of_partition(0)
 
 
 def make(topics: Topics, store: Path) -> Router:
     """Make a process's router."""
-    return Router({"orders": (ROUTE, judge())}, topics, lambda topic, n: Journal(store, StoreInfo(), topic, n))
+    return Router(
+        {"orders": (ROUTE, make_judge(ROUTE, None))}, topics, lambda topic, n: Journal(store, StoreInfo(), topic, n)
+    )
 
 
 def records(count: int) -> list[Record]:
@@ -195,7 +201,8 @@ def test_records_go_to_their_topics_in_transactions() -> None:
         topics = Topics()
         counted: list[Any] = []
         sender = await topics.start_sender(ORDERS)
-        lane = Lane(ROUTE, judge(), sender, 0, lambda tally, following, _: counted.append((tally, following)))
+        told = UNTOLD._replace(committed=lambda tally, following, _: counted.append((tally, following)))
+        lane = Lane(ROUTE, judge(), sender, 0, told)
         task = asyncio.create_task(lane.run())
         await lane.wait_for_room()
         values = [b"{}", b'{"t":1}', None, b"{", b'{"t":"x"}', b'{"t":"load"}', b'{"t":2}']
@@ -229,7 +236,7 @@ def test_a_bug_of_ours_quarantines_an_event_and_stops_nothing() -> None:
 
     async def run() -> None:
         topics = Topics()
-        lane = Lane(ROUTE, Broken([], None), await topics.start_sender(ORDERS), 0, lambda *_: None)
+        lane = Lane(ROUTE, RouteJudge(Broken([], None)).of_partition(0), await topics.start_sender(ORDERS), 0, UNTOLD)
         lane.put([Record(n, str(n).encode()) for n in range(4)])
         lane.end()
         await lane.run()
@@ -245,7 +252,7 @@ def test_many_records_take_several_transactions(monkeypatch: pytest.MonkeyPatch)
 
     async def run() -> None:
         topics = Topics()
-        lane = Lane(ROUTE, judge(), await topics.start_sender(ORDERS), 0, lambda *_: None)
+        lane = Lane(ROUTE, judge(), await topics.start_sender(ORDERS), 0, UNTOLD)
         task = asyncio.create_task(lane.run())
         for start in range(0, 300, 10):
             async with asyncio.timeout(20):

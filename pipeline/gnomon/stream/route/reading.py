@@ -1,0 +1,104 @@
+"""Reads topics of the filter: what is committed, from a place on, until the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from gnomon.config import Kafka
+from gnomon.errors import ConfigError, DependencyError
+from gnomon.kafka import check_connection, client_options, kafka_errors
+from gnomon.stream.names import read_any_names
+from gnomon.stream.topics import count_partitions
+
+__all__ = ["POLL_MS", "STILL_SECONDS", "is_read", "read_back", "reading"]
+
+POLL_MS: Final = 500
+STILL_SECONDS: Final = 60.0
+"""After how long without anything new a read that has not come to its end is given up."""
+
+
+@asynccontextmanager
+async def reading(
+    kafka: Kafka, topic: str, offsets: Mapping[str, int], partitions: Collection[int] | None = None
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Read what is committed on a topic, from the beginning or from where offsets say.
+
+    Args:
+        kafka: Where the brokers are.
+        topic: The topic.
+        offsets: By partition, as text.
+        partitions: Those that are read; all by default.
+
+    Raises:
+        ConfigError: There is no such topic.
+        DependencyError: No broker can be reached.
+    """
+    await check_connection(kafka)
+    count = (await count_partitions(kafka)).get(topic)
+    if count is None:
+        raise ConfigError(f"there is no topic {topic!r}", "correct its name, or make it")
+    read_any_names()
+    consumer = AIOKafkaConsumer(
+        **client_options(kafka),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    try:
+        await consumer.start()
+        parts = [TopicPartition(topic, number) for number in partitions or range(count)]
+        consumer.assign(parts)
+        beginnings = await consumer.beginning_offsets(parts)
+        for tp in parts:
+            consumer.seek(tp, offsets.get(str(tp.partition), beginnings[tp]))
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def is_read(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+    """Whether all was read: up to the end, or up to where a transaction is still open."""
+    for tp, end in ends.items():
+        stable = consumer.last_stable_offset(tp)
+        if await consumer.position(tp) < min(end, end if stable is None or stable < 0 else stable):
+            return False
+    return True
+
+
+async def read_back(kafka: Kafka, topic: str, partition: int, since: int) -> AsyncIterator[list[Any]]:
+    """Read what is committed of one partition now, from the first record of a time on.
+
+    Args:
+        kafka: Where the brokers are.
+        topic: The topic.
+        partition: Its partition.
+        since: The time, in epoch milliseconds.
+
+    Raises:
+        DependencyError: A broker does not answer, or the topic is gone.
+    """
+    tp = TopicPartition(topic, partition)
+    try:
+        with kafka_errors(kafka, f"reading {topic}"):
+            async with reading(kafka, topic, {}, [partition]) as consumer:
+                ends = await consumer.end_offsets([tp])
+                first = (await consumer.offsets_for_times({tp: since})).get(tp)
+                if first is None:
+                    return
+                consumer.seek(tp, first.offset)
+                moved = time.monotonic()
+                while not await is_read(consumer, ends):
+                    found = (await consumer.getmany(tp, timeout_ms=POLL_MS, max_records=5_000)).get(tp)
+                    if found:
+                        moved = time.monotonic()
+                        yield found
+                    elif time.monotonic() - moved > STILL_SECONDS:
+                        raise DependencyError(f"nothing more came of {topic} in {STILL_SECONDS:.0f} s", "try again")
+    except ConfigError as error:
+        raise DependencyError(str(error)) from error
