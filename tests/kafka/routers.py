@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
-from tests.kafka.brokers import wait_for
+from tests.kafka.brokers import KafkaProcess, wait_for
 from tests.kafka.fixtures import Topics
 from tests.kafka.workers import WorkerProcess
 
@@ -209,3 +210,51 @@ class RouteProcess(WorkerProcess):
         super().__init__(
             store, {"GNOMON_KAFKA_SESSION_TIMEOUT": "2s", "GNOMON_OPERATIONS_BIND": "127.0.0.1:0", **settings}
         )
+
+
+Start = Callable[..., RouteProcess]
+
+
+def check(kafka: KafkaProcess, split: Split, events: list[Business]) -> None:
+    """See that every event is once where it belongs, in order and as it was: read committed."""
+    sent = {event.number: event for event in events}
+    where: dict[int, tuple[int, int]] = {}  # of the input: partition and offset
+    times: dict[int, int] = {}
+    for one in read_all(kafka.bootstrap, split.source):
+        where[one.number] = (one.partition, one.offset)
+        times[one.number] = one.timestamp
+    assert read_all(kafka.bootstrap, split.quarantine) == []
+    for topic, synthetic in ((split.clean, False), (split.synthetic, True)):
+        found = read_all(kafka.bootstrap, topic)
+        numbers = [one.number for one in found]
+        wanted = sorted((n for n, event in sent.items() if event.synthetic is synthetic), key=where.__getitem__)
+        lacking = sorted(where[n] for n in set(wanted) - set(numbers))
+        assert not lacking, f"{len(lacking)} are not on {topic}, from {lacking[0]} to {lacking[-1]}"
+        assert numbers == wanted
+        for one in found:
+            event = sent[one.number]
+            assert (one.key, one.value, one.headers) == (event.key, event.value, event.headers)
+            assert (one.partition, one.timestamp) == (where[one.number][0], times[one.number])
+
+
+@contextmanager
+def sending(sender: EventSender, events: list[Business], seconds: float) -> Iterator[None]:
+    """Send events in the background, over some seconds; wait for them at the end."""
+    ended = threading.Event()
+
+    def run() -> None:
+        for number, event in enumerate(events):
+            sender.send(event)
+            if number % 100 == 0:
+                ended.wait(seconds * 100 / len(events))
+        sender.flush()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        ended.set()
+        raise
+    finally:
+        thread.join()

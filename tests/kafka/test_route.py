@@ -8,9 +8,7 @@ import os
 import random
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -24,9 +22,11 @@ from tests.kafka.routers import (
     Outcome,
     RouteProcess,
     Split,
+    Start,
     business,
-    committed,
+    check,
     read_all,
+    sending,
 )
 from tests.kafka.workers import Store
 
@@ -34,101 +34,6 @@ pytestmark = pytest.mark.apache_kafka
 
 EVENTS = int(os.environ.get("GNOMON_TEST_ROUTE_EVENTS", "100000"))
 KILLS = int(os.environ.get("GNOMON_TEST_ROUTE_KILLS", "6"))
-Start = Callable[..., RouteProcess]
-
-
-@pytest.fixture
-def split(process_topics: Topics) -> Split:
-    """A topic of four partitions and what it is split into."""
-    return Split.make(process_topics)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A store that is not there yet."""
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def start(kafka_process: KafkaProcess, split: Split, group: str, store: Store, tmp_path: Path) -> Iterator[Start]:
-    """Start filters of one group; `more` is what the route has beside its topics, or other topics."""
-    with ExitStack() as stack:
-
-        def run(more: str | Split = "") -> RouteProcess:
-            file = more.configure(tmp_path) if isinstance(more, Split) else split.configure(tmp_path, more)
-            settings = {
-                "GNOMON_KAFKA": kafka_process.bootstrap,
-                "GNOMON_GROUP": group,
-                "GNOMON_CONFIG": str(file),
-            }
-            return stack.enter_context(RouteProcess(store.path, settings))
-
-        yield run
-
-
-@pytest.fixture
-def sender(kafka_process: KafkaProcess, split: Split) -> EventSender:
-    """Puts events on the topic."""
-    return EventSender(kafka_process.bootstrap, split.source)
-
-
-@pytest.fixture
-def done(kafka_process: KafkaProcess, split: Split, group: str) -> Callable[[int, float], None]:
-    """Wait until that many events are committed."""
-
-    def wait(count: int, seconds: float = 120) -> None:
-        wait_for(
-            f"{count} events are committed",
-            lambda: committed(kafka_process.bootstrap, group, split.source) >= count,
-            seconds,
-        )
-
-    return wait
-
-
-def check(kafka: KafkaProcess, split: Split, events: list[Business]) -> None:
-    """See that every event is once where it belongs, in order and as it was: read committed."""
-    sent = {event.number: event for event in events}
-    where: dict[int, tuple[int, int]] = {}  # of the input: partition and offset
-    times: dict[int, int] = {}
-    for one in read_all(kafka.bootstrap, split.source):
-        where[one.number] = (one.partition, one.offset)
-        times[one.number] = one.timestamp
-    assert read_all(kafka.bootstrap, split.quarantine) == []
-    for topic, synthetic in ((split.clean, False), (split.synthetic, True)):
-        found = read_all(kafka.bootstrap, topic)
-        numbers = [one.number for one in found]
-        wanted = sorted((n for n, event in sent.items() if event.synthetic is synthetic), key=where.__getitem__)
-        lacking = sorted(where[n] for n in set(wanted) - set(numbers))
-        assert not lacking, f"{len(lacking)} are not on {topic}, from {lacking[0]} to {lacking[-1]}"
-        assert numbers == wanted
-        for one in found:
-            event = sent[one.number]
-            assert (one.key, one.value, one.headers) == (event.key, event.value, event.headers)
-            assert (one.partition, one.timestamp) == (where[one.number][0], times[one.number])
-
-
-@contextmanager
-def sending(sender: EventSender, events: list[Business], seconds: float) -> Iterator[None]:
-    """Send events in the background, over some seconds; wait for them at the end."""
-    ended = threading.Event()
-
-    def run() -> None:
-        for number, event in enumerate(events):
-            sender.send(event)
-            if number % 100 == 0:
-                ended.wait(seconds * 100 / len(events))
-        sender.flush()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    except BaseException:
-        ended.set()
-        raise
-    finally:
-        thread.join()
 
 
 def test_each_event_goes_once_in_order_to_where_its_tags_say(

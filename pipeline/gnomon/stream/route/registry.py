@@ -7,6 +7,7 @@ again after a while. A registry that does not answer is not an answer: whoever n
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -68,7 +69,13 @@ class RegistryClient:
         self._settings = settings
         self._url = settings.url.rstrip("/")
         password = settings.read_password()
-        self._auth = None if settings.username is None else aiohttp.BasicAuth(settings.username, password or "")
+        self._headers = {
+            "accept": "application/vnd.schemaregistry.v1+json, application/json",
+            "user-agent": "gnomon",
+        }
+        if settings.username is not None:
+            known = f"{settings.username}:{password or ''}".encode()
+            self._headers["authorization"] = f"Basic {base64.b64encode(known).decode()}"
         self._tls = _trusting(settings)
         self._session: aiohttp.ClientSession | None = None
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -106,8 +113,7 @@ class RegistryClient:
     async def _ask(self, place: str, kind: SchemaKind) -> _Answer:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                auth=self._auth,
-                headers={"accept": "application/vnd.schemaregistry.v1+json, application/json", "user-agent": "gnomon"},
+                headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout.total_seconds()),
             )
