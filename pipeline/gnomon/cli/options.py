@@ -29,6 +29,7 @@ __all__ = [
     "period_options",
     "read_rules",
     "rules_option",
+    "synthetic_option",
     "warn_of_random_key",
     "write_file",
 ]
@@ -115,6 +116,13 @@ def period_options(command: Callable[P, R]) -> Callable[P, R]:
     ):
         command = click.option(name, metavar="TIME", type=Instant(), help=text)(command)
     return command
+
+
+def synthetic_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command say whether synthetic traffic counts."""
+    choice = click.Choice(["include", "exclude", "only"])
+    text = "Whether requests tagged as synthetic count."
+    return click.option("--synthetic", type=choice, default="exclude", show_default=True, help=text)(command)
 
 
 def load(context: click.Context, config: Path | None) -> Loaded:

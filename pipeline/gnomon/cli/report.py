@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 import msgspec
 
-from gnomon.cli.options import FILE, config_option, db_option, load, period_options, write_file
+from gnomon.cli.options import FILE, config_option, db_option, load, period_options, synthetic_option, write_file
 from gnomon.config import find_database
 
 __all__ = ["report"]
@@ -25,12 +25,14 @@ class _Given(msgspec.Struct, frozen=True):
     until: datetime | None
     service: str | None
     target: str | None
+    synthetic: Literal["include", "exclude", "only"]
     config: Path | None
 
 
 @click.command()
 @db_option
 @period_options
+@synthetic_option
 @click.option(
     "--out", "-o", metavar="FILE", type=FILE, help=f"File to write. [default: stdout, or {DEFAULT} on a terminal]"
 )
@@ -49,7 +51,13 @@ def report(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
 
     given = _Given(**options)
     with open_store(find_database(given.db, load(context, given.config).settings)) as store:
-        selection = Selection(since=given.since, until=given.until, service=given.service, target=given.target)
+        selection = Selection(
+            since=given.since,
+            until=given.until,
+            service=given.service,
+            target=given.target,
+            synthetic=given.synthetic,
+        )
         page = render_report(store.report(selection, title="Shadow traffic report", now=datetime.now(UTC)))
     out = given.out or (DEFAULT if sys.stdout.isatty() else None)
     if out is None or str(out) == "-":

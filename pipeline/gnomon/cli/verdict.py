@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 import msgspec
 
-from gnomon.cli.options import config_option, db_option, load, period_options
+from gnomon.cli.options import config_option, db_option, load, period_options, synthetic_option
 from gnomon.cli.tables import print_table
 from gnomon.cli.text import one_line, percent
 from gnomon.config import find_database
@@ -30,6 +30,7 @@ class _Given(msgspec.Struct, frozen=True):
     until: datetime | None
     service: str | None
     target: str | None
+    synthetic: Literal["include", "exclude", "only"]
     as_json: bool
     config: Path | None
 
@@ -37,6 +38,7 @@ class _Given(msgspec.Struct, frozen=True):
 @click.command()
 @db_option
 @period_options
+@synthetic_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @config_option
 @click.pass_context
@@ -56,7 +58,13 @@ def verdict(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
 
     given = _Given(**options)
     settings = load(context, given.config).settings
-    selection = Selection(since=given.since, until=given.until, service=given.service, target=given.target)
+    selection = Selection(
+        since=given.since,
+        until=given.until,
+        service=given.service,
+        target=given.target,
+        synthetic=given.synthetic,
+    )
     with open_store(find_database(given.db, settings)) as store:
         judged = judge_store(store, selection, settings.verdict)
     if given.as_json:

@@ -318,6 +318,13 @@ CREATE MACRO latency_stats(since := NULL, until := NULL, synthetic := 'exclude')
         t.delta[1] AS delta_p50, t.delta[2] AS delta_p90, t.delta[3] AS delta_p99
     FROM timed AS t;
 
+-- Real traffic alone, row by row; `comparisons` and `differences` have all.
+CREATE VIEW comparisons_real AS SELECT c.* FROM comparisons AS c WHERE c.synthetic IS NULL;
+CREATE VIEW differences_real AS
+    SELECT d.*
+    FROM differences AS d
+    ANTI JOIN (SELECT c.request_id, c.started_at, c.target, c.role FROM comparisons AS c WHERE c.synthetic IS NOT NULL) AS g
+        ON g.request_id = d.request_id AND g.started_at = d.started_at AND g.target = d.target AND g.role = d.role;
 CREATE VIEW endpoint_stats AS SELECT * FROM endpoint_stats();
 CREATE VIEW field_stats AS SELECT * FROM field_stats();
 CREATE VIEW latency_stats AS SELECT * FROM latency_stats();

@@ -102,3 +102,18 @@ def test_nothing_selected_is_undecided(run: Run, compared: Callable[..., None]) 
     assert (ended.code, verdict["verdict"]) == (3, "undecided")
     assert (verdict["pairs"], verdict["divergence_rate"], verdict["interval"]) == (0, None, None)
     assert verdict["latency"] == {"overall": None, "endpoints": []}
+
+
+def test_synthetic_traffic_is_judged_where_it_is_asked_for(run: Run, tmp_path: Path) -> None:
+    """`report` takes the same option."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(6):
+            for role in ("live", "shadow"):
+                tagged = "load" if number < 2 else None
+                writer.write(exchange(f"r-{number}", role, {"a": 1}, synthetic=tagged, started_us=STARTED_US + number))
+    run("compare", tmp_path / "c.ndjson")
+    for word, pairs in (("exclude", 4), ("include", 6), ("only", 2)):
+        assert json.loads(run("verdict", "--json", "--synthetic", word).out)["pairs"] == pairs
+        assert run("report", "--synthetic", word, "--out", "-").code == 0
+    assert json.loads(run("verdict", "--json").out)["pairs"] == 4
+    assert run("verdict", "--synthetic", "yes").code == 2

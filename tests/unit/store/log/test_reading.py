@@ -22,7 +22,7 @@ Make = Callable[..., Any]
 Ask = Callable[[str], list[tuple[Any, ...]]]
 TABLES = [
     "comparisons", "differences", "exchanges", "rejects", "runs", "rule_versions", "alerts", "routed",
-    "learned_endpoints", "endpoint_stats", "field_stats", "latency_stats",
+    "learned_endpoints", "comparisons_real", "differences_real", "endpoint_stats", "field_stats", "latency_stats",
 ]  # fmt: skip
 
 
@@ -90,6 +90,41 @@ def test_a_store_answers_as_a_database_does(
     exported = export_store(Layout(root), tmp_path / "two.duckdb", Selection(synthetic="include"))
     assert (exported["comparisons"], exported["differences"], exported["exchanges"]) == (80, 20, 2)
     assert answers(tmp_path / "two.duckdb") == expected
+
+
+def test_synthetic_traffic_is_stored_and_counts_only_where_it_is_asked_for(
+    writer: LogWriter, root: Path, tmp_path: Path, batch: Make, comparison: Make, difference: Make, land: Make
+) -> None:
+    """In rates, views, verdicts and reports, on a file and on a store; row by row there is a view of real traffic."""
+    rows: list[Any] = []
+    for number in range(10):
+        found = [difference("/price")] if number < 4 else []
+        told = {"second": number, "outcome": "diff" if found else "match", "differences": len(found)}
+        rows.append((comparison(f"r-{number}", synthetic="load" if number < 3 else None, **told), found))
+        rows.append((comparison(f"r-{number}", second=number, role="control", target="",
+                                synthetic="load" if number < 3 else None), []))  # fmt: skip
+    land(tmp_path / "one.duckdb", rows)
+    writer.land(batch(rows, offset=1))
+    for path in (tmp_path / "one.duckdb", root):
+        with open_store(path) as store:
+            for word, pairs, diverging in (("exclude", 7, 1), ("include", 10, 4), ("only", 3, 3)):
+                selection = Selection(synthetic=word)  # type: ignore[arg-type]
+                assert store.summary(selection).pairs == pairs
+                assert [row.pairs for row in store.endpoints(selection)] == [pairs]
+                assert [row.requests for row in store.fields(selection)] == [diverging]
+                assert [row.pairs for row in store.latency(selection)] == [pairs]
+                assert store.report(selection, title="t", now=instant(0)).pairs == pairs
+                [judged] = store.evidence(selection).endpoints
+                assert (judged.pairs, judged.divergence.plus, len(judged.timings)) == (pairs, diverging, pairs)
+        for sql, count in (
+            ("SELECT sum(pairs)::INTEGER FROM endpoint_stats", 7),
+            ("SELECT sum(pairs)::INTEGER FROM endpoint_stats(synthetic := 'only')", 3),
+            ("SELECT count(*)::INTEGER FROM comparisons", 20),
+            ("SELECT count(*)::INTEGER FROM comparisons_real", 14),
+            ("SELECT count(*)::INTEGER FROM differences", 4),
+            ("SELECT count(*)::INTEGER FROM differences_real", 1),
+        ):
+            assert list(run_query(path, sql).rows) == [(count,)]
 
 
 def test_a_part_is_exported(
