@@ -1,7 +1,10 @@
-"""The sample shop that the demo shadows, in two builds: `python -m gnomon.demo.shop BUILD PORT`.
+"""The sample shop that the demo shadows, in two builds: `python -m gnomon.demo.shop BUILD PORT [BROKER TOPIC]`.
 
 Build 2 is the candidate, with the regressions that `demo.planted` lists. Both builds answer with a time and a trace id
 of their own, as real services do: that is noise, and the control shows it.
+
+With a broker it puts each order on a topic. The events carry the tags of the request that was served, so an order of a
+load test says so, and nobody had to think of that where orders are made.
 """
 
 from __future__ import annotations
@@ -10,10 +13,16 @@ import asyncio
 import random
 import sys
 import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
+
+from gnomon.core.tags import read_tags
+from gnomon.emit import carry_tags, tag_aiokafka
 
 __all__ = ["main", "make_app"]
 
@@ -26,10 +35,18 @@ SLOW_SECONDS: Final = 0.06
 _WORDS: Final = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty")
 
 
-def make_app(build: int) -> web.Application:
-    """Make the service; `build` is 1 for the version that callers depend on, 2 for the candidate."""
+def make_app(build: int, broker: str | None = None, topic: str = "") -> web.Application:
+    """Make the service.
+
+    Args:
+        build: 1 for the version that callers depend on, 2 for the candidate.
+        broker: Where orders go as events; they do not by default.
+        topic: The topic for them.
+    """
     shop = _Shop(build)
-    app = web.Application()
+    app = web.Application(middlewares=[_keep_tags])
+    if broker is not None:
+        app.cleanup_ctx.append(shop.events(broker, topic))
     app.add_routes(
         [
             web.get("/products/{id}", shop.product),
@@ -47,6 +64,20 @@ def make_app(build: int) -> web.Application:
 class _Shop:
     def __init__(self, build: int) -> None:
         self._is_candidate = build == 2
+        self._producer: AIOKafkaProducer | None = None
+        self._topic = ""
+
+    def events(self, broker: str, topic: str) -> Callable[[web.Application], AsyncIterator[None]]:
+        """Put orders on a topic while the service runs."""
+
+        async def running(_: web.Application) -> AsyncIterator[None]:
+            self._topic = topic
+            self._producer = tag_aiokafka(AIOKafkaProducer(bootstrap_servers=broker))
+            await self._producer.start()
+            yield
+            await self._producer.stop()
+
+        return running
 
     async def product(self, request: web.Request) -> web.Response:
         number = _number(request)
@@ -85,10 +116,25 @@ class _Shop:
 
     async def order(self, request: web.Request) -> web.Response:
         order = await request.json()
-        return await _answer({"order": str(uuid.uuid4()), "items": len(order.get("items", []))}, status=201)
+        number = str(uuid.uuid4())
+        items = order.get("items", [])
+        if self._producer is not None:
+            total = round(sum(_product(item)["price"] for item in items), 2)
+            event = {"order": number, "session": order.get("session"), "items": items, "total": total}
+            await self._producer.send_and_wait(self._topic, msgspec.json.encode(event), number.encode())
+        return await _answer({"order": number, "items": len(items)}, status=201)
 
     async def health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
+
+
+@web.middleware
+async def _keep_tags(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Have what is sent while a request is served carry its tags."""
+    with carry_tags(read_tags(request.headers.items())):
+        return await handler(request)
 
 
 def _number(request: web.Request) -> int:
@@ -112,8 +158,8 @@ async def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
 
 def main(arguments: list[str]) -> None:
     """Serve one build on a port of the loopback interface until told to stop."""
-    build, port = int(arguments[0]), int(arguments[1])
-    web.run_app(make_app(build), host="127.0.0.1", port=port, print=None, access_log=None)
+    build, port, *orders = arguments
+    web.run_app(make_app(int(build), *orders), host="127.0.0.1", port=int(port), print=None, access_log=None)
 
 
 if __name__ == "__main__":

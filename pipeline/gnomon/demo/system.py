@@ -20,6 +20,7 @@ from gnomon.demo.broker import small_broker
 from gnomon.demo.envoy import PORTS, find_envoy, write_configuration
 from gnomon.demo.findings import Findings, compare_findings
 from gnomon.demo.hook import HookServer
+from gnomon.demo.orders import Counted, Orders
 from gnomon.demo.parts import Part, Parts, answers, free_ports
 from gnomon.demo.traffic import send
 from gnomon.errors import DependencyError, InputError
@@ -91,13 +92,14 @@ class System:
         self.store = options.directory / "gnomon.store"
         self._options = options
         self._tell = tell
-        operations = [f"{name} operations" for name in ("collector", "worker", "watch")]
+        operations = [f"{name} operations" for name in ("collector", "worker", "watch", "route")]
         names = [*PORTS, "broker", "web", "hook", *operations]
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._envoy = find_envoy(options.envoy)
         self._broker = None if options.kafka else small_broker(self._ports["broker"])
         self._parts = Parts(options.directory, {"GNOMON_REDACT_KEY": secrets.token_hex(16)})
         self._hook = HookServer(self._ports["hook"])
+        self._orders: Orders | None = None
         self._traffic = _Traffic(f"http://127.0.0.1:{self._ports['callers']}")
 
     def __enter__(self) -> Self:
@@ -141,6 +143,14 @@ class System:
         """Where the HTTP API answers."""
         return f"http://127.0.0.1:{self._ports['web']}"
 
+    def orders(self) -> list[Counted]:
+        """Count what was ordered and where the filter sent it; empty where the broker has no transactions.
+
+        Raises:
+            DependencyError: The broker does not answer.
+        """
+        return self._orders.count() if self._orders is not None else []
+
     def _start(self) -> None:
         ports = self._ports
         bootstrap = self._options.kafka or f"127.0.0.1:{ports['broker']}"
@@ -153,14 +163,21 @@ class System:
             web=ports["web"],
             hook=ports["hook"],
         )
+        if self._options.kafka:
+            orders = Orders(bootstrap, f"{topic}.orders")
+            if orders.make():
+                self._orders = orders
+                settings += orders.settings
         (self._options.directory / "gnomon.toml").write_text(settings, encoding="utf-8")
         configuration = write_configuration(self._options.directory / "envoy", ports)
         if self._broker is not None:
             self._step("broker", [self._broker])
         self._create_topics()
-        self._step(
-            "shop: live, candidate, control", [self._shop("live", 1), self._shop("shadow", 2), self._shop("control", 1)]
-        )
+        events = [] if self._orders is None else [bootstrap, self._orders.topic]
+        shops = [self._shop("live", 1, *events), self._shop("shadow", 2), self._shop("control", 1)]
+        self._step("shop: live, candidate, control", shops)
+        if self._orders is not None:
+            self._step("the filter of the orders", [self._gnomon("route", "route")])
         self._step("collector and worker", [self._gnomon("collect", "collector"), self._gnomon("worker", "worker")])
         command = [str(self._envoy), "-c", configuration.name, "--disable-hot-restart", "--concurrency", "1"]
         ready = f"http://127.0.0.1:{ports['admin']}/ready"
@@ -185,9 +202,9 @@ class System:
             self._parts.start(part)
         self._parts.wait(START_SECONDS)
 
-    def _shop(self, name: str, build: int) -> Part:
+    def _shop(self, name: str, build: int, *events: str) -> Part:
         port = self._ports[name]
-        command = [sys.executable, "-m", "gnomon.demo.shop", str(build), str(port)]
+        command = [sys.executable, "-m", "gnomon.demo.shop", str(build), str(port), *events]
         return Part(f"shop-{name}", command, lambda: answers(f"http://127.0.0.1:{port}/healthz"))
 
     def _web(self) -> Part:

@@ -1,4 +1,4 @@
-"""The callers of the demo's shop: a steady mix of requests through Envoy."""
+"""The callers of the demo's shop: a steady mix of requests through Envoy, a few of them a load test's."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Call(NamedTuple):
     method: str
     path: str
     body: dict[str, Any] | None = None
+    synthetic: str | None = None
 
 
 def calls(seed: int = 7) -> Iterator[Call]:
-    """Give the requests, without end; the same ones each time."""
+    """Give the requests, without end; the same ones each time. One order of three is a load test's."""
     rng = random.Random(seed)  # noqa: S311 - traffic is made up
     for number in count(1):
         request_id = f"demo-{number:05d}"
@@ -43,10 +44,16 @@ def calls(seed: int = 7) -> Iterator[Call]:
             yield Call(request_id, "GET", f"/products/{rng.randint(1, 40)}/related")
         elif kind in (3, 7):
             yield Call(request_id, "GET", f"/search?q={rng.choice(_WORDS)}")
-        elif number % 40 == 4:
-            yield Call(request_id, "POST", "/orders", {"items": [rng.randint(1, 40)]})
-        else:
+        elif number % 40 == 36:
+            yield Call(request_id, "GET", f"/products/{rng.randint(1, 40)}", synthetic="load-test")
+        elif number % 40 == 20:
             yield Call(request_id, "GET", "/stores")
+        else:
+            order = {"session": f"s-{rng.randint(1, 500)}", "items": rng.choices(range(1, 41), k=3)}
+            is_real = number % 40 != 12
+            if not is_real:
+                order["session"] = "load-test"
+            yield Call(request_id, "POST", "/orders", order, None if is_real else "load-test")
 
 
 async def send(url: str, stop: asyncio.Event) -> int:
@@ -56,6 +63,8 @@ async def send(url: str, stop: asyncio.Event) -> int:
     async def one(session: aiohttp.ClientSession, call: Call) -> None:
         nonlocal failed
         headers = {"x-request-id": call.request_id}
+        if call.synthetic is not None:
+            headers["x-synthetic"] = call.synthetic
         try:
             async with session.request(call.method, url + call.path, json=call.body, headers=headers) as response:
                 await response.read()

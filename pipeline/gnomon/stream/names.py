@@ -56,6 +56,8 @@ class AnyRecords:
             return None
         begin = self._at
         self._at += _HEAD + _LENGTH.unpack_from(self._data, begin + 8)[0]
+        if batch.is_control_batch:
+            return batch  # Kafka's own: the end of a transaction, of which aiokafka takes the first record
         return _AnyBatch(batch, memoryview(self._data)[begin : self._at])
 
 

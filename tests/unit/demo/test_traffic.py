@@ -28,6 +28,8 @@ def test_the_same_calls_are_made_each_time() -> None:
         "stores",
         "orders",
     }
+    orders = [call for call in first if call.path == "/orders"]
+    assert [bool(call.synthetic) for call in orders].count(True) == len(orders) / 3 == 10
 
 
 def answers(path: str) -> list[Any]:

@@ -73,3 +73,12 @@ def test_a_record_that_is_broken_stays_an_error() -> None:
     records = AnyRecords(bytes(data))
     with pytest.raises((CorruptRecordException, IndexError)):
         list(records.next_batch())
+
+
+def test_the_end_of_a_transaction_is_read_as_aiokafka_does() -> None:
+    """It takes the first record of such a batch by `next`."""
+    data = bytearray(batch([(b"\x00\x00\x00\x00", b"\x00\x00", [])]))
+    data[22] |= _DefaultRecordBatchBuilderPy.CONTROL_MASK
+    control = AnyRecords(bytes(data)).next_batch()
+    assert control.is_control_batch
+    assert next(control).key == b"\x00\x00\x00\x00"
