@@ -20,7 +20,7 @@ KILLS = int(os.environ.get("GNOMON_TEST_TAINT_KILLS", "4"))
 SESSIONS = 400
 BEGIN_MS = time.time_ns() // 1_000_000 - 600_000  # brokers drop what is older than their topics keep
 STEP_MS = 10
-SPAN_MS = 20_000
+SPAN_MS = 40_000
 TAINT = f'taint = {{ path = "/session", for = "{SPAN_MS // 1000}s" }}'
 
 
