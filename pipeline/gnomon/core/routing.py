@@ -111,8 +111,16 @@ class EventRouter:
 
     def __init__(self, tags: Iterable[Tag], read: Callable[[bytes], JsonValue] | None) -> None:
         self._read = read
-        self._paths = [(tag, parse_pointer(tag.path)) for tag in tags if tag.path is not None]
-        self._headers = [(tag, tag.header.strip().lower()) for tag in tags if tag.header is not None]
+        paths: dict[str, list[Tag]] = {}
+        self._headers: list[tuple[Tag, str]] = []
+        for tag in tags:
+            if tag.path is not None:
+                paths.setdefault(tag.path, []).append(tag)
+            elif tag.header is not None:
+                self._headers.append((tag, tag.header.strip().lower()))
+        # Of several tags at one place it is looked at once
+        self._paths = [(parse_pointer(path), tags) for path, tags in paths.items()]
+        self._names = {"x-synthetic", "baggage", *(name for _, name in self._headers)}
 
     def judge(self, event: EventLike) -> Routing:
         """Say where an event goes. Never raises."""
@@ -138,7 +146,14 @@ class EventRouter:
 
     def _header_rule(self, headers: Sequence[tuple[str, bytes | None]]) -> str | None:
         # A name with white space around it is no name of HTTP or Kafka's clients: better synthetic than leaked
-        texts = [(name.strip().lower(), (value or b"").decode("utf-8", "replace")) for name, value in headers]
+        names = [name.strip().lower() for name, _ in headers]
+        if self._names.isdisjoint(names):
+            return None
+        texts = [
+            (name, (value or b"").decode("utf-8", "replace"))
+            for name, (_, value) in zip(names, headers, strict=True)
+            if name in self._names
+        ]
         if read_tags(texts).synthetic is not None:
             named = any(name == "x-synthetic" and value.strip() for name, value in texts)
             return "header x-synthetic" if named else "baggage synthetic"
@@ -148,10 +163,11 @@ class EventRouter:
         return None
 
     def _path_rule(self, document: JsonValue) -> str | None:
-        for tag, steps in self._paths:
+        for steps, tags in self._paths:
             for value in values_at(document, steps):
-                if tag.holds(value):
-                    return tag.name
+                for tag in tags:
+                    if tag.holds(value):
+                        return tag.name
         return None
 
 
@@ -171,6 +187,18 @@ def _refused_headers(headers: Sequence[tuple[str, bytes | None]]) -> str:
 
 def values_at(document: JsonValue, steps: Sequence[str]) -> list[JsonValue]:
     """Give every value at a place; a step `*` stands for all elements or members, a missing place for none."""
+    value = document
+    for place, step in enumerate(steps):
+        if not isinstance(value, dict) or (step == "*" and step not in value):
+            return _spread(value, steps[place:]) if isinstance(value, dict | list) else []
+        if step not in value:
+            return []
+        value = value[step]
+    return [value]
+
+
+def _spread(document: JsonValue, steps: Sequence[str]) -> list[JsonValue]:
+    """Do the same where arrays or `*` are on the way."""
     found: list[JsonValue] = [document]
     for step in steps:
         reached: list[JsonValue] = []

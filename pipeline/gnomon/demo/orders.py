@@ -22,6 +22,7 @@ PARTITIONS: Final = 2
 UNREADABLE: Final = b'{"order": "o-0", "total": 12.'
 """What an exporter wrote that nobody looks after any more."""
 _SECONDS: Final = 15.0
+_PAUSE_SECONDS: Final = 0.1
 _POLL_MS: Final = 1_000
 
 
@@ -74,7 +75,11 @@ class Orders:
             admin = AIOKafkaAdminClient(**client_options(self._kafka))
             await admin.start()
             try:
-                await admin.create_topics([NewTopic(name, PARTITIONS, -1) for name in (self.topic, *self.outputs)])
+                names = {self.topic, *self.outputs}
+                await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+                async with asyncio.timeout(_SECONDS):
+                    while not names.issubset(await admin.list_topics()):  # noqa: ASYNC110 - a broker tells nobody
+                        await asyncio.sleep(_PAUSE_SECONDS)
             finally:
                 await admin.close()
             async with AIOKafkaProducer(**client_options(self._kafka)) as producer:
@@ -99,11 +104,13 @@ class Orders:
 
     async def _count_topic(self, topic: str) -> Counted:
         events, revenue = 0, 0.0
-        async with _reading(self._kafka, topic) as consumer:
-            while found := await consumer.getmany(timeout_ms=_POLL_MS, max_records=5_000):
-                for records in found.values():
-                    events += len(records)
-                    revenue += sum(_total(record.value) for record in records)
+        async with _reading(self._kafka, topic) as consumer, asyncio.timeout(_SECONDS):
+            ends = await consumer.end_offsets(consumer.assignment())
+            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                for tp, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                    told = [_total(record.value) for record in records if record.offset < ends[tp]]
+                    events += len(told)
+                    revenue += sum(told)
         return Counted(topic, events, revenue)
 
 

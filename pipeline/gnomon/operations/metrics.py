@@ -157,7 +157,7 @@ METRICS: Final = tuple(
             Metric(
                 "gnomon_routed_events_total",
                 "counter",
-                "Events sent on: clean, synthetic, both (tombstones) or quarantine",
+                "Events sent on: clean, synthetic, both (tombstones), quarantine; correction: their tag came too late",
                 ("topic", "destination"),
                 ("route",),
             ),
@@ -180,6 +180,14 @@ METRICS: Final = tuple(
                 "gnomon_route_users_problem",
                 "gauge",
                 "Whether the users_file is broken, 1 or 0; the users that were read before are in force",
+                ("topic",),
+                ("route",),
+            ),
+            Metric("gnomon_route_tainted_ids", "gauge", "Ids that a route's taint remembers", ("topic",), ("route",)),
+            Metric(
+                "gnomon_route_taint_forgotten_total",
+                "counter",
+                "Ids that a route's taint forgot before their time, for lack of memory",
                 ("topic",),
                 ("route",),
             ),

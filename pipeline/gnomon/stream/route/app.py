@@ -121,6 +121,11 @@ def make_route_app(settings: Settings, routes: tuple[Route, ...]) -> RouteApp:
     info = StoreInfo.of(settings)
     app = RouteApp(group_of(settings.kafka), **faust_settings(settings, max_poll_records=_MAX_POLL_RECORDS))
     app.routing = router = Router(judges, _Kafka(settings.kafka), partial(Journal, settings.store.path, info))
+    tainted = {source: judge.tainted for source, (_, judge) in judges.items() if judge.tainted is not None}
+    router.metrics.observe("gnomon_route_tainted_ids", lambda: {(source,): len(ids) for source, ids in tainted.items()})
+    router.metrics.observe(
+        "gnomon_route_taint_forgotten_total", lambda: {(source,): ids.forgotten for source, ids in tainted.items()}
+    )
     operations = OperationsServer(settings.operations, router.readiness, router.metrics)
     topic = app.topic(*judges, schema=SliceSchema())
 
