@@ -212,14 +212,7 @@ def _check_topics(routes: tuple[Route, ...], place: Path) -> None:
                     f"[[route]] from {clean[topic].source!r}",
                     "send to another topic",
                 )
-    for route in routes:
-        sharing = [other.source for other in routes if other is not route and route.synthetic in other.outputs]
-        if route.taint is not None and sharing:
-            raise ConfigError(
-                f"{place}: [[route]] from {route.source!r}: taint is read back from {route.synthetic!r} after a "
-                f"restart, and [[route]] from {sharing[0]!r} sends there too",
-                "give it a synthetic topic of its own",
-            )
+    _check_taint(routes, place)
     circle = _find_circle(routes)
     if circle:
         raise ConfigError(f"{place}: [[route]] go in a circle: {' -> '.join(circle)}", "send to topics nobody routes")
@@ -231,6 +224,18 @@ def _check_topics(routes: tuple[Route, ...], place: Path) -> None:
                     "and what is there must not get clean again",
                     "route it by a program of your own that knows what it is",
                 )
+
+
+def _check_taint(routes: tuple[Route, ...], place: Path) -> None:
+    """Refuse taint whose memory others would write to."""
+    for route in routes:
+        sharing = [other.source for other in routes if other is not route and route.synthetic in other.outputs]
+        if route.taint is not None and sharing:
+            raise ConfigError(
+                f"{place}: [[route]] from {route.source!r}: taint is read back from {route.synthetic!r} after a "
+                f"restart, and [[route]] from {sharing[0]!r} sends there too",
+                "give it a synthetic topic of its own",
+            )
 
 
 def _find_circle(routes: Iterable[Route]) -> list[str]:

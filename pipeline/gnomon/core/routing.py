@@ -8,6 +8,7 @@ goes both ways.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -111,15 +112,11 @@ class EventRouter:
 
     def __init__(self, tags: Iterable[Tag], read: Callable[[bytes], JsonValue] | None) -> None:
         self._read = read
-        paths: dict[str, list[Tag]] = {}
-        self._headers: list[tuple[Tag, str]] = []
-        for tag in tags:
-            if tag.path is not None:
-                paths.setdefault(tag.path, []).append(tag)
-            elif tag.header is not None:
-                self._headers.append((tag, tag.header.strip().lower()))
-        # Of several tags at one place it is looked at once
-        self._paths = [(parse_pointer(path), tags) for path, tags in paths.items()]
+        given = list(tags)
+        self._headers = [(tag, tag.header.strip().lower()) for tag in given if tag.header is not None]
+        # Where tags in a row are about one place it is looked at once
+        paths = groupby((tag for tag in given if tag.path is not None), lambda tag: tag.path or "")
+        self._paths = [(parse_pointer(path), list(alike)) for path, alike in paths]
         self._names = {"x-synthetic", "baggage", *(name for _, name in self._headers)}
 
     def judge(self, event: EventLike) -> Routing:
@@ -179,9 +176,9 @@ def _refused_headers(headers: Sequence[tuple[str, bytes | None]]) -> str:
     """Give why headers are not looked into; empty where they are."""
     if len(headers) > MAX_HEADERS:
         return f"it has {len(headers):,} headers, at most {MAX_HEADERS:,}"
-    for name, _ in headers:
-        if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
-            return "the name of a header is not UTF-8"
+    names = "".join([name for name, _ in headers])
+    if not names.isascii() and any("\ud800" <= character <= "\udfff" for character in names):
+        return "the name of a header is not UTF-8"
     return ""
 
 
@@ -189,7 +186,7 @@ def values_at(document: JsonValue, steps: Sequence[str]) -> list[JsonValue]:
     """Give every value at a place; a step `*` stands for all elements or members, a missing place for none."""
     value = document
     for place, step in enumerate(steps):
-        if not isinstance(value, dict) or (step == "*" and step not in value):
+        if not isinstance(value, dict) or step == "*":
             return _spread(value, steps[place:]) if isinstance(value, dict | list) else []
         if step not in value:
             return []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gnomon.config import Route, RouteTag, load_settings, read_routes
+from gnomon.config import Route, RouteTag, Taint, load_settings, read_routes
 from gnomon.errors import ConfigError
 
 FILE = Path("/etc/gnomon/gnomon.toml")
@@ -36,6 +37,21 @@ def test_a_route_says_where_events_go_and_by_which_tags() -> None:
     assert route.users_file == Path("/etc/gnomon/users.txt")
     assert route.users_paths == ("/buyer",)
     assert route.tags == (RouteTag(path="/user/id", among=("a", 7)), RouteTag(header="x-run", regex="^l", prefix="l"))
+
+
+def test_taint_and_registered_values_are_read(tmp_path: Path) -> None:
+    """A synthetic topic that others send to too would taint by their events; a registry comes from the settings."""
+    taint = {"path": "/session", "for": "1h"}
+    (route,) = read({"from": "orders", "taint": taint})
+    assert route.taint == Taint(path="/session", span=timedelta(hours=1))
+    with pytest.raises(ConfigError, match="and .* from 'carts' sends there too"):
+        read({"from": "orders", "taint": taint}, {"from": "carts", "synthetic": "orders.synthetic"})
+    file = tmp_path / "gnomon.toml"
+    file.write_text('[registry]\nurl = "http://registry:8081"\n[[route]]\nfrom = "orders"\nvalue = "avro"\n')
+    assert load_settings(file, {}).routes[0].value == "avro"
+    file.write_text('[registry]\nurl = "http://me:secret@registry:8081"\n')
+    with pytest.raises(ConfigError, match="without a user name"):
+        load_settings(file, {})
 
 
 def test_topics_have_names_by_default() -> None:

@@ -175,22 +175,32 @@ class Lane:
                 return
 
     def _send(self, records: Sequence[Any], tally: Tally) -> None:
-        judge, add, count, topics = self._judge.judge, self._sender.add, tally.count, self._topics
+        judge, add, (clean,) = self._judge.judge, self._sender.add, self._topics["clean"]
+        cleaned = []
         for record in records:
             try:
                 routing = judge(record)
             except Exception as error:  # noqa: BLE001 - a bug of ours must neither stop the partition nor leak an event
                 routing = Routing("quarantine", "unjudged", f"it could not be judged: {type(error).__name__}: {error}")
-            headers: Headers = record.headers
-            if routing.to in {"quarantine", "both"}:  # elsewhere all names are UTF-8
-                headers = [(_escaped(name), value) for name, value in headers]
-            if routing.to == "quarantine" and not (self._bare and len(record.value) > LARGE):
-                headers = [*headers, *quarantine_headers(record, routing)]
-            for topic in topics[routing.to]:
-                add(topic, record, headers)
-            count(routing.rule, routing.to, record.offset)
-            for late in routing.late:
-                tally.correct(routing.rule, late)
+            if routing.to == "clean":  # nearly all of them
+                add(clean, record, record.headers)
+                cleaned.append(record.offset)
+            else:
+                self._send_aside(record, routing, tally)
+        if cleaned:
+            tally.count_clean(cleaned)
+
+    def _send_aside(self, record: Any, routing: Routing, tally: Tally) -> None:  # noqa: ANN401 - aiokafka has no types
+        headers: Headers = record.headers
+        if routing.to != "synthetic":  # there all names are UTF-8
+            headers = [(_escaped(name), value) for name, value in headers]
+        if routing.to == "quarantine" and not (self._bare and len(record.value) > LARGE):
+            headers = [*headers, *quarantine_headers(record, routing)]
+        for topic in self._topics[routing.to]:
+            self._sender.add(topic, record, headers)
+        tally.count(routing.rule, routing.to, record.offset)
+        for late in routing.late:
+            tally.correct(routing.rule, late)
 
 
 def _escaped(name: str) -> str:

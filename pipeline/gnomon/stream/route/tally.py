@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -53,8 +53,17 @@ class Tally:
             count = self._counts[key] = _Count(offset)
         count.events += 1
         count.last = offset
-        if destination != "clean" and len(count.samples) < SAMPLES:
+        if len(count.samples) < SAMPLES:
             count.samples.append(offset)
+
+    def count_clean(self, offsets: Sequence[int]) -> None:
+        """Count clean events, at least one, in the same way; no places of them are kept."""
+        key = (None, "", "clean")
+        count = self._counts.get(key)
+        if count is None:
+            count = self._counts[key] = _Count(offsets[0])
+        count.events += len(offsets)
+        count.last = offsets[-1]
 
     def correct(self, rule: str, late: Late) -> None:
         """Count events that a tag, found by a rule, came too late for: they are on the clean topic."""
