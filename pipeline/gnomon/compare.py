@@ -29,7 +29,7 @@ from gnomon.core.openapi import templates_from_openapi
 from gnomon.engine import Engine, EngineOptions
 from gnomon.errors import ConfigError, UsageError
 from gnomon.evidence import EvidenceBudget
-from gnomon.model import Reject
+from gnomon.model import Exchange, Reject
 from gnomon.redaction import make_redactor
 from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
 from gnomon.summary import Reason, RunSummary
@@ -45,6 +45,7 @@ Progress = Callable[[int], None]
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MAX_REASONS: Final = 100
 _FIELDS_IN_SUMMARY: Final = 1000
+_POPULATIONS_AT_ONCE: Final = 1000
 
 
 class CompareRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,7 @@ def build_engine(rules: RuleSet, settings: Settings) -> Engine:
         templates=tuple(templates),
         differences=limits.differences,
         value_bytes=limits.value_bytes,
+        shapes=limits.shapes,
     )
     return Engine(rules, options, make_redactor(settings.redact))
 
@@ -137,12 +139,14 @@ class _Run:
         self.records = 0
         self.rejects = 0
         self.unread: Counter[str] = Counter()
+        self.populations = engine.populations()
         self.evidence = EvidenceBudget(request.settings.limits.evidence)
 
     def execute(self, progress: Progress) -> RunSummary:
         with Spill(self.work_dir, self.request.settings.limits.spill_bytes) as spill:
             pending = self._read(spill, progress)
             self._compare(spill, pending, progress)
+        self.stage.add_populations(self.populations.drain())
         rules = self.request.rules
         self.stage.add_rules(rules.version, rules.text, self.started_at)
         self.stage.bound_patterns(self.request.settings.limits.patterns)
@@ -211,6 +215,8 @@ class _Run:
         for member in members:
             group.add(member)
         joined = group.joined(self.engine.options.expect)
+        if joined.live is not None:
+            self._count(joined.live.exchange)
         if joined.live is not None and not joined.others and not joined.missing:
             return
         request = self.engine.compare(joined)
@@ -222,6 +228,12 @@ class _Run:
             started_at = request.compared[0].comparison.started_at
             for exchange in self.engine.evidence(request):
                 self.stage.add_exchange(exchange, request.endpoint, started_at)
+
+    def _count(self, live: Exchange) -> None:
+        """Count a live answer, and stage what was counted before it becomes much."""
+        self.populations.add(live)
+        if len(self.populations) >= _POPULATIONS_AT_ONCE:
+            self.stage.add_populations(self.populations.drain())
 
     def _count_unread(self, reason: str) -> None:
         if reason in self.unread or len(self.unread) < _MAX_REASONS:

@@ -16,6 +16,7 @@ from gnomon.core.compare import Comparer, Findings, mark_noise, outcome_of
 from gnomon.core.endpoint import TemplateMatcher, name_endpoint
 from gnomon.core.join import LIVE, Joined, Member, Slot
 from gnomon.core.json import dumps
+from gnomon.core.population import Populations
 from gnomon.model import Comparison, Difference, ErrorKind, Exchange, Outcome, Reject, Request, Severity, instant
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What bounds and guides the comparisons.
 
     `templates` name endpoints where no `[[endpoint]]` rule does (from OpenAPI documents). At most `differences` are
-    kept of one comparison, all are counted; a value longer than `value_bytes` of JSON text is cut.
+    kept of one comparison, all are counted; a value longer than `value_bytes` of JSON text is cut. Of each endpoint and
+    target the first `shapes` live answers of a minute have their shape read.
     """
 
     body: BodyOptions = BodyOptions()
@@ -43,6 +45,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     templates: tuple[str, ...] = ()
     differences: int = 1000
     value_bytes: int = 64 * 1024
+    shapes: int = 100
 
 
 class Compared(msgspec.Struct, frozen=True, gc=False):
@@ -87,7 +90,7 @@ class Engine:
         """Compare all sides of one request; one comparison per side that answered or was expected to."""
         first = joined.live or next(iter(joined.others.values()))
         service = first.exchange.service
-        endpoint = self._redactor.endpoint(name_endpoint(first.exchange.request, self._matcher(service)))
+        endpoint = self.name(first.exchange)
         rules = self.rules.for_endpoint(service, endpoint)
         request = ComparedRequest(joined, service, endpoint, rules, [])
         if joined.live is None:
@@ -103,6 +106,14 @@ class Engine:
         """Give the redacted exchanges of one request, live first."""
         members = [*([request.joined.live] if request.joined.live else []), *request.joined.others.values()]
         return [self._redactor.exchange(member.exchange, request.rules) for member in members]
+
+    def name(self, exchange: Exchange) -> str:
+        """Name an exchange's endpoint."""
+        return self._redactor.endpoint(name_endpoint(exchange.request, self._matcher(exchange.service)))
+
+    def populations(self) -> Populations:
+        """Make what counts live answers under these rules."""
+        return Populations(self, self._redactor.text, self.options.body, self.options.shapes)
 
     def redacted(self, exchange: Exchange, endpoint: str) -> Exchange:
         """Redact a stored exchange under these rules."""

@@ -24,8 +24,10 @@ __all__ = [
     "Exchange",
     "Header",
     "JsonValue",
+    "Measure",
     "Outcome",
     "Place",
+    "PopulationCount",
     "Reject",
     "Request",
     "Response",
@@ -41,6 +43,7 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 Role: TypeAlias = Literal["live", "shadow", "control"]
 ComparedRole: TypeAlias = Literal["shadow", "control"]
 ErrorKind: TypeAlias = Literal["timeout", "connect", "reset", "protocol", "overload"]
+Measure: TypeAlias = Literal["requests", "failed", "latency", "shaped", "type", "value"]
 DifferenceKind: TypeAlias = Literal["added", "removed", "changed", "type_changed", "moved"]
 Severity: TypeAlias = Literal["high", "medium", "low"]
 Outcome: TypeAlias = Literal[
@@ -196,6 +199,25 @@ class Difference(msgspec.Struct, frozen=True, gc=False):
     shadow_value: str | None = None
     noise: bool = False
     reason: str | None = None
+
+
+class PopulationCount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many live answers of one service, endpoint, target and minute are alike in something.
+
+    `measure` says in what: `requests` (all), `failed` (no answer, or a status of 500 or more), `latency` (`value` is
+    the bucket: up to 1.02^bucket ms), `shaped` (a JSON body whose shape was read), and of those `type` (`field` is a
+    pattern, `value` the JSON type that is there) and `value` (a word that is there, or `(many)` where the field is no
+    enumeration).
+    """
+
+    service: str
+    endpoint: str
+    target: str
+    minute: datetime
+    measure: Measure
+    field: str
+    value: str
+    responses: int
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -209,16 +209,20 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LatencyShift(msgspec.Struct, frozen=True, kw_only=True):
-    """How the shadow's latency compares with live's on the same requests; `hodges_lehmann_ms` estimates the shift."""
+    """How the shadow's latency compares with live's on the same requests; `hodges_lehmann_ms` estimates the shift.
+
+    Of a canary without pairs the sides are the canary's and the baseline's answers, `pairs` is the smaller number of
+    them, and there are no deltas.
+    """
 
     pairs: int
     p50: Shift
     p90: Shift
     p99: Shift
-    delta_p50: Delta
-    delta_p90: Delta
-    delta_p99: Delta
-    hodges_lehmann_ms: float
+    delta_p50: Delta | None = None
+    delta_p90: Delta | None = None
+    delta_p99: Delta | None = None
+    hodges_lehmann_ms: float | None = None
 
 
 class EndpointLatency(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,22 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gnomon.config import Verdict as Thresholds
-from gnomon.core.judge import Judgement, Limits, give_verdict
+from gnomon.core.judge import Judgement, Limits, give_verdict, judge_populations
 
 if TYPE_CHECKING:
-    from gnomon.store import Selection, Store
+    from gnomon.store import Cohort, Selection, Store
 
-__all__ = ["judge_store", "limits_of"]
+__all__ = ["judge_canary", "judge_store", "limits_of"]
 
 
-def judge_store(store: Store, selection: Selection, thresholds: Thresholds) -> Judgement:
-    """Judge what is selected of a store.
+def judge_store(store: Store, selection: Selection, thresholds: Thresholds, cohort: Cohort | None = None) -> Judgement:
+    """Judge what is selected of a store, and of one cohort's requests where one is given.
 
     Raises:
         InputError: The store is damaged.
         DependencyError: There is not enough memory or disk.
     """
-    return give_verdict(store.evidence(selection, warmup=thresholds.warmup), limits_of(thresholds))
+    return give_verdict(store.evidence(selection, warmup=thresholds.warmup, cohort=cohort), limits_of(thresholds))
+
+
+def judge_canary(store: Store, selection: Selection, thresholds: Thresholds, canary: str, baseline: str) -> Judgement:
+    """Judge a canary by its own share of live traffic, beside the build that answers the rest.
+
+    Raises:
+        InputError: The store is damaged.
+        DependencyError: There is not enough memory or disk.
+    """
+    return judge_populations(store.populations(selection, canary, baseline), limits_of(thresholds))
 
 
 def limits_of(thresholds: Thresholds) -> Limits:

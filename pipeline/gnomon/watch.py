@@ -12,15 +12,15 @@ import os
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from gnomon.alert import Courier, Event, Lease, Ledger, Sender, link_to
+from gnomon.alert import Courier, Event, Lease, Ledger, Sender, Sends, TopicSender, link_to, topic_hook
 from gnomon.config import Alerting, AlertRule, Hook, Settings, find_database
 from gnomon.core.alerting import Criterion, Figures, Named, decide, measure, sample_alert
 from gnomon.errors import FencedError, GnomonError
@@ -110,7 +110,7 @@ class Watch:
 
     Args:
         alerting: The rules and the hooks.
-        settings: The interval, the confidence, and the URL of links.
+        settings: The interval, the confidence, the URL of links, and `kafka.alerts`, the topic (empty: none).
         ledger: What survives.
         watched: What is evaluated.
         clock: The time.
@@ -128,6 +128,8 @@ class Watch:
         observer: Observer,
     ) -> None:
         self._hooks = alerting.hooks
+        self._kafka = settings.kafka
+        self._topic = topic_hook(settings.kafka.alerts) if settings.kafka.alerts else None
         self._rules = {rule.name: rule for rule in alerting.rules}
         self._named = [_named(rule, settings.verdict.confidence) for rule in alerting.rules]
         self._interval = settings.watch.interval
@@ -171,8 +173,8 @@ class Watch:
             return False
         try:
             await self.evaluate(lease)
-            async with self._sender() as sender:
-                for courier in self._couriers(sender):
+            async with self._couriers() as couriers:
+                for courier in couriers:
                     await courier.deliver(lease, asyncio.Event())
             await self._land(lease)
         finally:
@@ -217,10 +219,14 @@ class Watch:
         return msgspec.structs.replace(alert, link=link_to(self._base, alert, window))
 
     def _addressees(self, alert: Alert) -> list[str]:
-        """Say which hooks hear of an alert: a command is for what fires, and the hooks of a lost rule are all."""
+        """Say who hears of an alert: the rule's hooks (all of them where the rule is lost), and the topic.
+
+        A command is for what fires.
+        """
         rule = self._rules.get(alert.name)
         names = rule.hooks if rule else tuple(self._hooks)
-        return [name for name in names if alert.state == "firing" or self._hooks[name].type != "command"]
+        told = [name for name in names if alert.state == "firing" or self._hooks[name].type != "command"]
+        return told if self._topic is None else [*told, self._topic.name]
 
     def _take(self) -> Lease | None:
         lease = self._ledger.take(self._holder, self._clock())
@@ -233,13 +239,13 @@ class Watch:
         logger.info("this evaluator has the lease", extra={"epoch": lease.epoch})
         self._observer.leading(leads=True)
         ended = asyncio.Event()
-        async with self._sender() as sender:
+        async with self._couriers() as couriers:
             keeper = asyncio.create_task(self._keep(lease))
             works = [
                 asyncio.create_task(self._repeat(self._interval, self._evaluate_or_say(lease), ended)),
                 asyncio.create_task(self._repeat(LANDING, self._land_or_say(lease), ended)),
                 asyncio.create_task(self._repeat(FORGETTING, self._forget(lease), ended)),
-                *(asyncio.create_task(courier.run(lease, ended)) for courier in self._couriers(sender)),
+                *(asyncio.create_task(courier.run(lease, ended)) for courier in couriers),
             ]
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([keeper, stopping, *works], return_when=asyncio.FIRST_COMPLETED)
@@ -302,11 +308,14 @@ class Watch:
             await asyncio.to_thread(self._watched.land, [alert for _, alert in waiting])
             self._ledger.landed(lease, waiting[-1][0])
 
-    def _sender(self) -> Sender:
-        return Sender(self._clock, os.environ)
-
-    def _couriers(self, sender: Sender) -> list[Courier]:
-        return [Courier(hook, self._ledger, sender, self._clock, self._heard) for hook in self._hooks.values()]
+    @asynccontextmanager
+    async def _couriers(self) -> AsyncIterator[list[Courier]]:
+        """One for each hook, and one for the topic; connections are closed at the end."""
+        async with Sender(self._clock, os.environ) as sender, TopicSender(self._kafka) as topic:
+            ways: list[tuple[Hook, Sends]] = [(hook, sender) for hook in self._hooks.values()]
+            if self._topic is not None:
+                ways.append((self._topic, topic))
+            yield [Courier(hook, self._ledger, sends, self._clock, self._heard) for hook, sends in ways]
 
     def _heard(self, event: Event) -> None:
         extra = {"hook": event.hook, "key": event.key, "state": event.state}

@@ -8,25 +8,32 @@ two-sided uniform mixture (the beta-binomial of Howard et al. 2021). On latencie
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from math import lgamma, log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gnomon.core.alerting import Criterion, Figures, measure
 from gnomon.core.judge import (
     EndpointEvidence,
     Evidence,
     FieldEvidence,
     Limits,
+    Population,
+    Populations,
     Tally,
     Timings,
     give_verdict,
+    judge_populations,
     log_evidence,
     log_threshold,
     shift_interval,
 )
+from gnomon.core.judge.betting import upper_end
+from gnomon.core.population import bucket_of
 
 Array = NDArray[np.float64]
 
@@ -300,6 +307,128 @@ def field_of(endpoint: str, place: int, tally: Tally) -> FieldEvidence:
     )
 
 
+DAYS = 300
+LOOKS_A_DAY = 24 * 3600 // 15
+LOOKS_A_WINDOW = 600 // 15
+ENDPOINTS = 5
+PAIRS_A_LOOK = 30
+"""Of each endpoint: 10 pairs a second together."""
+
+
+def sliding_alerts() -> Iterator[str]:
+    """Days of an alert at its defaults: a window of 10 minutes that slides by 15 s, five endpoints and all together."""
+    limit, pairs = 0.01, PAIRS_A_LOOK * LOOKS_A_WINDOW
+    totals = np.array([pairs] * ENDPOINTS + [pairs * ENDPOINTS], dtype=np.float64)
+    threshold = log_threshold(log_evidence(totals, 0, totals, limit), 0.95)
+    yield f"Alerts above {limit:.0%} over windows of 10 min that slide by 15 s, 10 pairs/s on {ENDPOINTS} endpoints:"
+    for rate, noise in ((0.0, 0.01), (0.0, 0.1), (0.005, 0.01), (0.008, 0.01), (0.01, 0.0), (0.01, 0.1)):
+        rng = np.random.default_rng(41)
+        alarmed = 0
+        for _ in range(DAYS):
+            chances = [rate + noise, noise, 1 - rate - 2 * noise]
+            steps = rng.multinomial(PAIRS_A_LOOK, chances, size=(LOOKS_A_WINDOW + LOOKS_A_DAY, ENDPOINTS))
+            seen = np.concatenate((np.zeros((1, ENDPOINTS, 3), dtype=np.int64), steps.cumsum(axis=0)))
+            window = seen[LOOKS_A_WINDOW:] - seen[:-LOOKS_A_WINDOW]
+            window = np.concatenate((window, window.sum(axis=1, keepdims=True)), axis=1)
+            able = np.any(window[..., 0] - window[..., 1] > limit * totals, axis=1)
+            found = log_evidence(window[able, :, 0], window[able, :, 1], totals, limit) >= threshold
+            alarmed += bool(found.any())
+        yield f"  true rate {rate:.1%}, {noise:.0%} noise on either side: {alarmed / DAYS:.1%} of {DAYS} days"
+    yield f"  p99 10 % slower, two of a kind, a look every 5 minutes: {slow_days(10):.0%} of 10 days with an alert"
+
+
+def slow_days(days: int) -> float:
+    """The share of days on which two of a kind alert for latency; one endpoint, 10 pairs a second."""
+    criterion = Criterion(metric="latency_shift_p99", above=0.1, min_pairs=100)
+    alarmed = 0
+    for seed in range(days):
+        live, shadow = latencies(24 * 3600 * 10 + 6_000, np.random.default_rng(seed))
+        for start in range(0, 24 * 3600 * 10, 3_000):
+            timings = (live[start : start + 6_000], shadow[start : start + 6_000])
+            evidence = Evidence([endpoint_of("GET /", Tally(), timings, 6_000)], [])
+            if measure(criterion, Figures(evidence=evidence))[0].exceeded:
+                alarmed += 1
+                break
+    return alarmed / days
+
+
+def canaries() -> Iterator[str]:
+    """A canary without pairs beside a baseline with three times its traffic: two of a kind, then one that changes."""
+    runs, looks, step = 40, 8, 1_500
+    yield f"Canary without pairs, 5 endpoints, 30 fields each, 1 % errors, {runs} runs of {looks} looks:"
+    for name, drop, errors, slower in (
+        ("two of a kind", 0.0, 0.0, 1.0),
+        ("one field of 150 missing in a tenth of an endpoint", 0.1, 0.0, 1.0),
+        ("2 % more errors", 0.0, 0.02, 1.0),
+        ("a fifth slower", 0.0, 0.0, 1.2),
+    ):
+        failed, named, first = 0, 0, []
+        for seed in range(runs if name == "two of a kind" else 5):
+            judged = list(looks_at_canary(np.random.default_rng(seed), looks, step, (drop, errors, slower)))
+            failed += any(one == "fail" for one, _ in judged)
+            named += any(fields for _, fields in judged)
+            first.append(next(((n + 1) * step for n, (one, _) in enumerate(judged) if one == "fail"), NEVER))
+        median = float(np.median(first))
+        found = f"{median:,.0f}" if median < NEVER else "none"
+        yield f"  {name:52} ever fail {failed}, name a field {named}, of {len(first)}; found after {found}"
+
+
+def one_share_of_two_populations() -> Iterator[str]:
+    """A/A of one field of a canary without pairs: the share of runs in which its difference is ever shown."""
+    runs, looks = 500, 100
+    yield f"Canary without pairs, one field: share of {runs} runs of {looks} looks in which two of a kind ever differ"
+    for share in (0.01, 0.3, 0.9):
+        rng = np.random.default_rng(43)
+        total = LOOK * np.arange(1.0, looks + 1)
+        canary = rng.binomial(LOOK, share, (runs, looks)).cumsum(axis=1).astype(np.float64)
+        baseline = rng.binomial(3 * LOOK, share, (runs, looks)).cumsum(axis=1).astype(np.float64)
+        half = ALONE + log(2)
+        above = 1 - upper_end(total - canary, 0, total, half) > upper_end(baseline, 0, 3 * total, half)
+        below = upper_end(canary, 0, total, half) < 1 - upper_end(3 * total - baseline, 0, 3 * total, half)
+        yield f"  in {share:4.0%} of answers: {(above | below).any(axis=1).mean():.1%} (stated: 5 % for each direction)"
+
+
+def looks_at_canary(
+    rng: np.random.Generator, looks: int, step: int, change: tuple[float, float, float]
+) -> Iterator[tuple[str, int]]:
+    """Verdicts as traffic grows, each with how many fields it names; `step` answers of the canary between two looks."""
+    drop, errors, slower = change
+    shares = rng.uniform(0.02, 1.0, (5, 30))
+    shares[0, 0] = 1.0
+    theirs = shares.copy()
+    theirs[0, 0] -= drop
+    sides = [[canary_side() for _ in range(5)], [canary_side() for _ in range(5)]]
+    for _ in range(looks):
+        for side, (chances, failing, factor, count) in enumerate(
+            ((theirs, 0.01 + errors, slower, step // 5), (shares, 0.01, 1.0, 3 * step // 5))
+        ):
+            for number in range(5):
+                seen = sides[side][number]
+                seen["requests"] += count
+                seen["failed"] += int(rng.binomial(count, failing))
+                for field, units in enumerate(rng.binomial(count, chances[number]).tolist()):
+                    seen["units"]["type", f"/body/{field}", "number"] += units
+                for ms in (factor * rng.lognormal(2, 0.5, count)).tolist():
+                    seen["latencies"][bucket_of(ms)] += 1
+        endpoints = [
+            Populations(
+                service="shop",
+                endpoint=f"GET /{number}",
+                target="shop@2",
+                canary=Population(**sides[0][number], shaped=sides[0][number]["requests"]),
+                baseline=Population(**sides[1][number], shaped=sides[1][number]["requests"]),
+            )
+            for number in range(5)
+        ]
+        verdict = judge_populations(endpoints, LIMITS).verdict
+        yield verdict.verdict, sum(reason.pattern is not None for reason in verdict.reasons)
+
+
+def canary_side() -> dict[str, Any]:
+    """Nothing seen yet of one endpoint."""
+    return {"requests": 0, "failed": 0, "units": Counter(), "latencies": Counter()}
+
+
 def cost() -> Iterator[str]:
     """CPU of a verdict over 50 endpoints and 150 fields."""
     rng = np.random.default_rng(31)
@@ -323,6 +452,9 @@ PARTS = (
     power,
     tails,
     sparse_errors,
+    sliding_alerts,
+    one_share_of_two_populations,
+    canaries,
     cost,
 )
 

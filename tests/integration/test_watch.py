@@ -300,7 +300,8 @@ def test_an_alertmanager_receives_and_resolves(tmp_path: Path, db: Path, alertma
 def test_a_store_that_is_not_there_yet_is_made(tmp_path: Path, hook_server: HookServer) -> None:
     """Watching may begin before anything lands; what fires lands in the store's table."""
     (tmp_path / "g.toml").write_text(
-        f'[[alert]]\nmetric = "synthetic_leaks"\nabove = 0\nhooks = ["{hook_server.url}/x"]\n', encoding="utf-8"
+        f'[kafka]\nalerts = ""\n[[alert]]\nmetric = "synthetic_leaks"\nabove = 0\nhooks = ["{hook_server.url}/x"]\n',
+        encoding="utf-8",
     )
     assert gnomon(tmp_path, "watch", "--once").returncode == 0
     row = {"minute": datetime.now(UTC), "topic": "orders", "partition": 0, "rule": "users", "destination": "leak"}

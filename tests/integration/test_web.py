@@ -190,6 +190,9 @@ def test_a_verdict_is_what_rollouts_read(server: Server) -> None:
     assert verdict["reasons"][0]["code"] == "max_divergence"
     assert set(verdict["reasons"][0]["request_ids"]) <= {f"r-{n}" for n in range(800)}
     assert server.ask("/api/verdict?service=fine").json["verdict"] == "pass"
+    assert server.ask("/api/verdict?service=fine&flag=new-cart%3Don&as_of=2027-07-12").json["pairs"] == 0
+    canary = server.ask("/api/verdict?canary=shop%402&baseline=shop%401").json
+    assert (canary["verdict"], canary["pairs"], set(canary)) == ("undecided", 0, set(verdict))
     nothing = server.ask("/api/verdict?service=nobody").json
     assert (nothing["verdict"], nothing["pairs"]) == ("undecided", 0)
 
@@ -247,6 +250,14 @@ def test_hostile_values_are_data(server: Server) -> None:
     [
         ("verdict?servce=x", "servce", "no such parameter: 'servce'; did you mean 'service'?"),
         ("verdict?service=a&service=b", "service", "the parameter 'service' is given twice; keep one"),
+        ("verdict?flag=new-cart", "flag", "flag: expected NAME=VALUE, got 'new-cart'"),
+        ("verdict?canary=a", "canary", "canary and baseline are two targets of live traffic; name both"),
+        (
+            "verdict?canary=a&baseline=b&target=c",
+            "target",
+            "target chooses pairs, which a canary has not; leave it out",
+        ),
+        ("verdict?as_of=soon", "as_of", "as_of: 'soon' is neither a time"),
         ("verdict?since=soon", "since", "since: 'soon' is neither a time such as 2027-07-12T08:00:00Z"),
         ("verdict?since=1h&until=2h", "since", "since is not before until"),
         (

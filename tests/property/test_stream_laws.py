@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from gnomon.core.decode import decode_exchange
 from gnomon.core.join import Group, Member, Slot
+from gnomon.core.redact import Redactor
+from gnomon.core.rules import parse_rules
 from gnomon.core.window import Found, Given
+from gnomon.engine import Engine, EngineOptions
 from gnomon.model import Exchange, JsonValue, Place, Request, Response
 from gnomon.stream.intake import Collected, Intake, IntakeOptions
 
@@ -52,6 +55,7 @@ exchanges = st.builds(
     st.integers(200, 202),
     st.none() | st.lists(st.sampled_from(["shadow", "shadow:x", "control"]), min_size=1, max_size=3),
 )
+ENGINE = Engine(parse_rules(""), EngineOptions(), Redactor(b"k" * 32))
 STEPS = st.sampled_from(["take", "take", "take", "land", "window", "lose", "crash"])
 
 
@@ -69,7 +73,11 @@ class World:
     def start(self) -> None:
         """Take the partition over from whoever had it."""
         self.intake = Intake(
-            Place("t", partition=0), self.options, self.state, lambda request_id, _: request_id in self.landed
+            Place("t", partition=0),
+            self.options,
+            self.state,
+            lambda request_id, _: request_id in self.landed,
+            ENGINE.populations(),
         )
         self.at = self.intake.offsets.following
 

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.hooks.server import NOW, HookServer
 
 from gnomon.alert import Ledger
 from gnomon.alert.ledger import LEASE
-from gnomon.config import Alerting, AlertRule, Hook, Secret, Settings, Web
+from gnomon.config import Alerting, AlertRule, Hook, Kafka, Secret, Settings, Web
+from gnomon.config.settings import Watch as WatchSettings
 from gnomon.core.alerting import Figures
 from gnomon.core.judge import EndpointEvidence, Evidence, Tally, Timings
 from gnomon.errors import DependencyError
@@ -99,7 +101,7 @@ class World:
         self.seen = Seen()
         self.heard = Heard()
         self.ledger = Ledger(path)
-        self.settings = Settings(web=Web(url="https://gnomon.example"))
+        self.settings = Settings(web=Web(url="https://gnomon.example"), kafka=Kafka(alerts=""))
 
     def watch(self, *hooks: Hook, ledger: Ledger | None = None, **rule: Any) -> Watch:
         """One evaluator of one rule with these hooks."""
@@ -226,7 +228,7 @@ def running(watch: Watch, until: Callable[[], bool]) -> None:
 
 def test_it_runs_until_it_is_stopped_and_gives_the_lease_back(world: World, hook_server: HookServer) -> None:
     """Evaluating, sending and landing go on side by side, and what fails is said and tried again."""
-    world.settings = Settings(watch=type(world.settings.watch)(interval=timedelta(milliseconds=20)))
+    world.settings = msgspec.structs.replace(world.settings, watch=WatchSettings(interval=timedelta(milliseconds=20)))
     world.seen.diverged = 500
     world.seen.fails = True
     watch = world.watch(hook(hook_server))
@@ -255,7 +257,7 @@ def test_a_hook_that_hangs_keeps_nobody_else_waiting(world: World, hook_server: 
 
 def test_one_whose_lease_was_lost_stops_and_waits(world: World, hook_server: HookServer) -> None:
     """It writes nothing more, and takes its turn when the other's lease is over."""
-    world.settings = Settings(watch=type(world.settings.watch)(interval=timedelta(milliseconds=20)))
+    world.settings = msgspec.structs.replace(world.settings, watch=WatchSettings(interval=timedelta(milliseconds=20)))
 
     def rob() -> bool:
         if world.heard.leads == [True]:

@@ -11,16 +11,17 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from gnomon.alert.ledger import Entry, Lease, Ledger
 from gnomon.alert.payloads import REPEAT
-from gnomon.alert.send import Sender, SendFailedError
+from gnomon.alert.send import SendFailedError
 from gnomon.config import Hook
+from gnomon.model import Alert
 
-__all__ = ["Courier", "Event", "backoff"]
+__all__ = ["Courier", "Event", "Sends", "backoff"]
 
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 300.0
@@ -36,6 +37,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     failures: int = 0
     retry_in: float | None = None
+
+
+class Sends(Protocol):
+    """How one attempt is made: `Sender` for hooks, `TopicSender` for Kafka."""
+
+    async def send(self, hook: Hook, alert: Alert, identity: str, /) -> None:
+        """Raises SendFailedError when it did not work; says why."""
 
 
 def backoff(attempts: int, chance: float) -> float:
@@ -60,7 +68,7 @@ class Courier:
     """
 
     def __init__(
-        self, hook: Hook, ledger: Ledger, sender: Sender, clock: Callable[[], datetime], tell: Callable[[Event], None]
+        self, hook: Hook, ledger: Ledger, sender: Sends, clock: Callable[[], datetime], tell: Callable[[Event], None]
     ) -> None:
         self.hook = hook
         self._ledger = ledger

@@ -21,7 +21,9 @@ from gnomon.errors import InputError, UsageError
 __all__ = [
     "FILE",
     "ClosestGroup",
+    "Flag",
     "Given",
+    "Instant",
     "config_option",
     "db_option",
     "format_option",
@@ -74,6 +76,26 @@ class Instant(click.ParamType):
             return read_moment(value, datetime.now(UTC))
         except ValueError as error:
             self.fail(str(error))
+
+
+class Flag(click.ParamType):
+    """A request-scoped feature flag and its value: `new-cart=on`."""
+
+    name = "flag"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, str]:
+        """Split at the first `=`."""
+        if isinstance(value, tuple):
+            return value
+        name, separator, wanted = value.partition("=")
+        if not name or not separator:
+            self.fail(f"{value!r} is not a flag; write NAME=VALUE, such as new-cart=on")
+        return name, wanted
 
 
 def config_option(command: Callable[P, R]) -> Callable[P, R]:

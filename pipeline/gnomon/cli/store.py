@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from gnomon.cli.options import FILE, config_option, load, period_options
+from gnomon.errors import UsageError
 
 if TYPE_CHECKING:
     from gnomon.config import Settings
@@ -68,20 +69,32 @@ def export(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
     "--at", "place", metavar="DIR", type=FILE, help="Where readers find the store. [default: where it is here]"
 )
 @_store_option
+@click.option("--db", metavar="FILE", type=FILE, help="Database file whose views to make anew, instead of a store's.")
 @config_option
 @click.pass_context
-def catalog(context: click.Context, place: Path | None, store: Path | None, config: Path | None) -> None:
+def catalog(
+    context: click.Context, place: Path | None, store: Path | None, db: Path | None, config: Path | None
+) -> None:
     """Write a store's catalog.duckdb anew: the views that any DuckDB client opens.
 
-    Its views name files by their full paths. Where readers mount the store elsewhere, say where.
+    Its views name files by their full paths. Where readers mount the store elsewhere, say where. With --db the views of
+    a database file that an older gnomon wrote are made those of this one; its rows stay as they are.
 
     \b
     Examples:
       $ gnomon catalog
       $ gnomon catalog --at /mnt/analytics/gnomon.store
+      $ gnomon catalog --db old.duckdb
     """
+    from gnomon.store import refresh_views
     from gnomon.store.log import write_catalog
 
+    if db is not None:
+        if place is not None or store is not None:
+            raise UsageError("--db is for a database file, --at and --store for a store", "give one of them")
+        refresh_views(db)
+        click.echo(f"{db} has the views of this version")
+        return
     layout = _layout(store, load(context, config).settings)
     written = write_catalog(layout, layout.info(), None if place is None else place.absolute())
     click.echo(f"{written} written for readers that find the store at {place or layout.root}")

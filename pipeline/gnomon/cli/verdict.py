@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 import msgspec
 
-from gnomon.cli.options import config_option, db_option, load, period_options, synthetic_option
+from gnomon.cli.options import Flag, Instant, config_option, db_option, load, period_options, synthetic_option
 from gnomon.cli.tables import print_table
 from gnomon.cli.text import one_line, percent
 from gnomon.config import find_database
+from gnomon.errors import UsageError
 
 if TYPE_CHECKING:
     from gnomon.core.judge import Check, Judgement
@@ -31,6 +32,10 @@ class _Given(msgspec.Struct, frozen=True):
     service: str | None
     target: str | None
     synthetic: Literal["include", "exclude", "only"]
+    flags: tuple[tuple[str, str], ...]
+    as_of: datetime | None
+    canary: str | None
+    baseline: str | None
     as_json: bool
     config: Path | None
 
@@ -39,6 +44,17 @@ class _Given(msgspec.Struct, frozen=True):
 @db_option
 @period_options
 @synthetic_option
+@click.option(
+    "--flag",
+    "flags",
+    metavar="NAME=VALUE",
+    type=Flag(),
+    multiple=True,
+    help="Only requests with this flag. Repeatable.",
+)
+@click.option("--as-of", metavar="TIME", type=Instant(), help="Only requests to be served as of this moment.")
+@click.option("--canary", metavar="TARGET", help="Judge this target's live answers, without pairs, beside --baseline.")
+@click.option("--baseline", metavar="TARGET", help="The target that answers the rest of live traffic.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @config_option
 @click.pass_context
@@ -52,11 +68,14 @@ def verdict(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
     Examples:
       $ gnomon verdict
       $ gnomon verdict --service cart --target cart@2 --since 2027-07-12T08:00:00Z --json
+      $ gnomon verdict --flag new-cart=on
+      $ gnomon verdict --canary cart@2 --baseline cart@1 --since 1h
     """
-    from gnomon.store import Selection, open_store
-    from gnomon.verdict import judge_store
+    from gnomon.store import Cohort, Selection, open_store
+    from gnomon.verdict import judge_canary, judge_store
 
     given = _Given(**options)
+    _check_canary(given)
     settings = load(context, given.config).settings
     selection = Selection(
         since=given.since,
@@ -66,12 +85,26 @@ def verdict(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         synthetic=given.synthetic,
     )
     with open_store(find_database(given.db, settings)) as store:
-        judged = judge_store(store, selection, settings.verdict)
+        cohort = Cohort(flags=given.flags, as_of=given.as_of)
+        if given.canary is not None and given.baseline is not None:
+            judged = judge_canary(store, selection, settings.verdict, given.canary, given.baseline)
+        else:
+            judged = judge_store(store, selection, settings.verdict, cohort)
     if given.as_json:
         click.echo(msgspec.json.encode(judged.verdict).decode())
     else:
         _print(judged)
     context.exit(EXIT_CODES[judged.verdict.verdict])
+
+
+def _check_canary(given: _Given) -> None:
+    """Refuse what cannot be meant. Raises UsageError."""
+    if given.canary is None and given.baseline is None:
+        return
+    if given.canary is None or given.baseline is None or given.canary == given.baseline:
+        raise UsageError("--canary and --baseline are two targets of live traffic", "name both")
+    if given.target is not None or given.flags or given.as_of is not None:
+        raise UsageError("--target, --flag and --as-of choose pairs, which a canary has not", "leave them out")
 
 
 def _print(judged: Judgement) -> None:

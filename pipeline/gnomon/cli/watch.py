@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from gnomon.cli.options import config_option, db_option, load
 from gnomon.errors import DependencyError, UsageError
@@ -27,6 +28,8 @@ __all__ = ["watch"]
 def watch(context: click.Context, db: Path | None, once: bool, config: Path | None) -> None:
     """Evaluate the [[alert]] rules of the settings and send what fires to their hooks, until stopped.
 
+    Of a store, changes of state go to the Kafka topic kafka.alerts too.
+
     Any number may run beside each other: one works, the others take over when it ends.
 
     \b
@@ -44,13 +47,15 @@ def watch(context: click.Context, db: Path | None, once: bool, config: Path | No
             "there are no [[alert]] rules to watch", "write one into gnomon.toml; docs/alerts.md shows how"
         )
     data = find_data(db, loaded.settings)
+    settings = loaded.settings
+    if not data.is_dir():  # what a worker fills has Kafka beside it, a file that `gnomon compare` wrote need not
+        settings = msgspec.structs.replace(settings, kafka=msgspec.structs.replace(settings.kafka, alerts=""))
     configure_logging(loaded.settings)
     readiness = Readiness(["rules"])
     metrics = WatchMetrics(readiness)
 
     def make(ledger: Ledger, observer: Observer) -> Watch:
-        watched = WatchedStore(data)
-        return Watch(loaded.alerting, loaded.settings, ledger, watched, clock=_now, observer=observer)
+        return Watch(loaded.alerting, settings, ledger, WatchedStore(data), clock=_now, observer=observer)
 
     async def run() -> None:
         stop = asyncio.Event()

@@ -345,6 +345,10 @@ class Limits(msgspec.Struct, frozen=True):
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)], about("Exchanges kept per endpoint and pattern for side-by-side views")
     ] = 20
+    shapes: Annotated[
+        Annotated[int, msgspec.Meta(ge=0)],
+        about("Live answers a minute whose shape is read, of each endpoint, target and partition"),
+    ] = 100
     pending_bytes: Annotated[
         Positive,
         about("Memory of a worker for records that wait for counterparts; past it they are read again", size=True),

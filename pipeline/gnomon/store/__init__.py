@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from gnomon.store.alerts import land_alerts
 from gnomon.store.browsing import DifferenceChoice, TargetRate
+from gnomon.store.database import refresh_views
 from gnomon.store.landing import Landed, RunRecord
 from gnomon.store.query import QueryResult, run_query
 from gnomon.store.reader import JudgedRequest, Store, open_store
 from gnomon.store.stage import StagedRun
-from gnomon.store.statistics import Selection, Statistics, Totals
+from gnomon.store.statistics import Cohort, Selection, Statistics, Totals
 from gnomon.store.values import json_value, rfc3339
 from gnomon.store.workdir import work_directory
 
 __all__ = [
+    "Cohort",
     "DifferenceChoice",
     "JudgedRequest",
     "Landed",
@@ -30,6 +32,7 @@ __all__ = [
     "json_value",
     "land_alerts",
     "open_store",
+    "refresh_views",
     "rfc3339",
     "run_query",
     "work_directory",

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from gnomon.model import EPOCH, Comparison, Difference, Reject
+from gnomon.model import EPOCH, Comparison, Difference, PopulationCount, Reject
 
 __all__ = [
     "Columns",
@@ -21,6 +21,8 @@ __all__ = [
     "difference_table",
     "exchange_columns",
     "exchange_table",
+    "population_columns",
+    "population_table",
     "reject_columns",
     "reject_table",
 ]
@@ -93,6 +95,18 @@ def exchange_columns(rows: Sequence[ExchangeRow]) -> Columns:
 def exchange_table(rows: Sequence[ExchangeRow]) -> Table:
     """The columns of `exchanges`, from rows in that order."""
     return pa.table(exchange_columns(rows))
+
+
+def population_columns(rows: Sequence[PopulationCount]) -> Columns:
+    """The columns of `populations` but `run`."""
+    values = _transposed(PopulationCount, rows)
+    columns = {"minute": _instants(values.pop("minute")), "responses": pa.array(values.pop("responses"), pa.int64())}
+    return columns | {name: _array(column, TEXT) for name, column in values.items()}
+
+
+def population_table(rows: Sequence[PopulationCount], run: str | None) -> Table:
+    """The columns of `populations`, in any order: insert by name."""
+    return pa.table(population_columns(rows) | {"run": pa.repeat(pa.scalar(run, TEXT), len(rows))})
 
 
 def reject_columns(rows: Sequence[Reject]) -> Columns:

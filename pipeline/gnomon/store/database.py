@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import re
 import shutil
 import tempfile
@@ -27,15 +28,17 @@ __all__ = [
     "create_views",
     "persistently",
     "reading_config",
+    "refresh_views",
     "script",
     "translated",
+    "views_digest",
     "with_more_memory",
 ]
 
 T = TypeVar("T")
 
-STORE_VERSION = 1
-"""The version of `schema.sql` and `views.sql`; a file of a later one is refused."""
+STORE_VERSION = 2
+"""The version of `schema.sql`: 2 has the table `populations`. Views are told by `views_digest`."""
 
 STORAGE_VERSION = "v1.5.0"
 """The file format of new files: the oldest DuckDB client that can open them."""
@@ -56,6 +59,13 @@ _NO_SPACE = ("No space left on device", "Disk quota exceeded")
 def script(name: str) -> str:
     """The text of one of the package's `.sql` files."""
     return files("gnomon.store").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def views_digest() -> str:
+    """What tells this program's views and macros from those that another version of it made."""
+    text = "".join(script(name) for name in ("views.sql", "log/views.sql"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -133,7 +143,7 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
 
     Raises:
         DependencyError: Another process writes to it.
-        InputError: It is missing, not a database, not Gnomon's, or of a newer version.
+        InputError: It is missing, not a database, not Gnomon's, or of another version.
     """
     if not path.exists():
         raise InputError(f"there is no database at {path}", "make one with `gnomon compare FILE... --db FILE`")
@@ -148,6 +158,7 @@ def connect_read_only(path: Path) -> duckdb.DuckDBPyConnection:
                 connection.execute("SET lock_configuration = true")
             catalog = str(_value(connection, "SELECT current_database()"))
             check_version(connection, catalog, path)
+            _check_views(connection, catalog, path)
     except BaseException:
         connection.close()
         raise
@@ -187,8 +198,23 @@ def with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], T
         return persistently(work)
 
 
+def refresh_views(path: Path) -> None:
+    """Make the views and macros of a database anew where another version of this program made them.
+
+    Raises:
+        DependencyError: Another process has it open.
+        InputError: It is missing, not Gnomon's, or of another version.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no database at {path}", "make one with `gnomon compare FILE... --db FILE`")
+    with translated(path), duckdb.connect() as connection:
+        attach(connection, path, "target")
+
+
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
     """Attach a file for writing under `name`, making it with the current schema if it holds no table yet.
+
+    Tables that an older version of this program did not have are added, and views that another one made are made anew.
 
     Raises:
         DependencyError: Another process has it open.
@@ -199,21 +225,32 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None
     options = "TYPE duckdb" if path.exists() else f"TYPE duckdb, STORAGE_VERSION '{STORAGE_VERSION}'"
     with translated(path):
         connection.execute(f"ATTACH '{quoted}' AS {name} ({options})")
-        if _tables(connection, name):
-            check_version(connection, name, path)
-        else:
+        if not _tables(connection, name):
             create_schema(connection, name)
+            return
+        check_version(connection, name, path, oldest=1)
+        if _made_views(connection, name) != views_digest():
+            with _changing(connection, name):
+                _add_tables(connection, name)
+                create_views(connection, _bound(connection, name))
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Make all tables, views and macros in the attached database `name`, as one transaction of its own."""
+    with _changing(connection, name):
+        connection.execute(script("schema.sql"))
+        create_views(connection)
+        connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
+
+
+@contextmanager
+def _changing(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
+    """A transaction in which names mean those of the attached database `name`."""
     before = _value(connection, "SELECT current_database()")
     connection.execute(f"USE {name}")
     try:
         connection.execute("BEGIN")
-        connection.execute(script("schema.sql"))
-        create_views(connection)
-        connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
+        yield
         connection.execute("COMMIT")
     finally:
         connection.execute(f'USE "{before}"')
@@ -222,6 +259,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def create_views(connection: duckdb.DuckDBPyConnection, patterns: int = 1_000) -> None:
     """Make the views and macros over the tables that are there; `patterns` is `limits.patterns`."""
     connection.execute(script("views.sql"))
+    connection.execute(f"CREATE OR REPLACE MACRO views_digest() AS '{views_digest()}'")
     bound_patterns(connection, str(_value(connection, "SELECT current_database()")), patterns)
 
 
@@ -230,11 +268,17 @@ def bound_patterns(connection: duckdb.DuckDBPyConnection, name: str, patterns: i
     connection.execute(f'CREATE OR REPLACE MACRO "{name}".pattern_bound() AS {patterns:d}')
 
 
-def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path, *, oldest: int = STORE_VERSION) -> None:
     """Refuse a database that this program would misread.
 
+    Args:
+        connection: Where the database is attached.
+        name: What it is called there.
+        path: What errors name.
+        oldest: The oldest version that will do.
+
     Raises:
-        InputError: It has no `store_version`, or one that is not `STORE_VERSION`.
+        InputError: It has no `store_version`, or one below `oldest` or above `STORE_VERSION`.
     """
     if "store_version" not in _tables(connection, name):
         raise InputError(
@@ -243,11 +287,55 @@ def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path) 
         )
     quoted = name.replace('"', '""')
     version = _value(connection, f'SELECT max(version) FROM "{quoted}".store_version')  # noqa: S608 - quoted above
-    if version != STORE_VERSION:
+    if isinstance(version, int) and oldest <= version <= STORE_VERSION:
+        return
+    remedy = "upgrade gnomon, or use another file with --db"
+    if isinstance(version, int) and 1 <= version < STORE_VERSION:
+        remedy = f"bring it up to date with `gnomon catalog --db {path}`; its rows stay as they are"
+    raise InputError(
+        f"{path} has version {version} of the store's schema and this program knows version {STORE_VERSION}", remedy
+    )
+
+
+def _check_views(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    """Refuse a database whose views were made by another version of this program: they answer other questions.
+
+    Raises:
+        InputError: They were.
+    """
+    if _made_views(connection, name) != views_digest():
         raise InputError(
-            f"{path} has version {version} of the store's schema and this program knows version {STORE_VERSION}",
-            "upgrade gnomon, or use another file with --db",
+            f"{path} has the views of another version of gnomon",
+            f"bring it up to date with `gnomon catalog --db {path}`; its rows stay as they are",
         )
+
+
+def _made_views(connection: duckdb.DuckDBPyConnection, name: str) -> object:
+    """The digest of the views of the attached database `name`; None where none is said."""
+    known = "views_digest" in _macros(connection, name)
+    quoted = name.replace('"', '""')
+    return _value(connection, f'SELECT "{quoted}".views_digest()') if known else None
+
+
+def _add_tables(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Add the tables that an older schema did not have: so far that is all that schemas differ in."""
+    there = _tables(connection, name)
+    for statement in connection.extract_statements(script("schema.sql")):
+        found = re.search(r"CREATE TABLE (\w+)", statement.query)
+        if found and found[1] not in there:
+            connection.execute(statement)
+    connection.execute("UPDATE store_version SET version = ?", [STORE_VERSION])
+
+
+def _bound(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """How many patterns of an endpoint keep their name in the attached database `name`."""
+    known = "pattern_bound" in _macros(connection, name)
+    return int(str(_value(connection, f'SELECT "{name}".pattern_bound()'))) if known else 1_000
+
+
+def _macros(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:
+    sql = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE database_name = ?"
+    return {str(row[0]) for row in connection.execute(sql, [name]).fetchall()}
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gnomon.core.judge import EndpointEvidence, Evidence, FieldEvidence, Tally, Timings
 from gnomon.store.database import translated, with_more_memory
-from gnomon.store.statistics import Selection
+from gnomon.store.statistics import Cohort, Selection
 
 __all__ = ["read_evidence"]
 
@@ -21,9 +21,13 @@ EXAMPLES: Final = 5
 
 
 def read_evidence(
-    connection: duckdb.DuckDBPyConnection, path: Path, selection: Selection, warmup: timedelta
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    selection: Selection,
+    warmup: timedelta,
+    cohort: Cohort | None = None,
 ) -> Evidence:
-    """Read the scores and latencies of what is selected.
+    """Read the scores and latencies of what is selected, of one cohort's requests where one is given.
 
     Latencies take some 50 bytes a pair while they are read. Those of requests that started within `warmup` after the
     first one that a target was sent are left out.
@@ -33,14 +37,15 @@ def read_evidence(
         DependencyError: There is not enough memory or disk.
     """
     with translated(path):
-        return with_more_memory(connection, lambda: _read(connection, selection, warmup))
+        chosen = {**selection.parameters(), **(cohort or Cohort()).parameters()}
+        return with_more_memory(connection, lambda: _read(connection, chosen, warmup))
 
 
-def _read(connection: duckdb.DuckDBPyConnection, selection: Selection, warmup: timedelta) -> Evidence:
+def _read(connection: duckdb.DuckDBPyConnection, chosen: dict[str, object], warmup: timedelta) -> Evidence:
     # A store grows between the three questions. Rows are only added, so the endpoints, asked last, know of every
     # request that the others speak of; a name that was learned meanwhile is left to the next look.
-    parameters = {**selection.parameters(), "examples": EXAMPLES}
-    timings = _timings(connection, {**selection.parameters(), "warmup": warmup})
+    parameters = {**chosen, "examples": EXAMPLES}
+    timings = _timings(connection, {**chosen, "warmup": warmup})
     found = _rows(connection, _FIELDS, parameters)
     endpoints: dict[int, tuple[EndpointEvidence, bool]] = {}
     for row in _rows(connection, _ENDPOINTS, parameters):
@@ -115,6 +120,7 @@ WITH scored AS (
         failed(j.live_status, j.live_error) AS live_failed, failed(j.shadow_status, j.shadow_error) AS shadow_failed
     FROM judged_comparisons($since, $until, $synthetic) AS j
     WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
+        AND in_cohort(j.flags, j.as_of, CAST($flags AS VARCHAR[]), CAST($as_of AS TIMESTAMPTZ))
 ),
 counted AS (
     SELECT
@@ -142,6 +148,7 @@ slow AS (
     WHERE j.role = 'shadow' AND j.delta_ms > 0
         AND ($service IS NULL OR j.service = $service)
         AND ($target IS NULL OR j.target = $target)
+        AND in_cohort(j.flags, j.as_of, CAST($flags AS VARCHAR[]), CAST($as_of AS TIMESTAMPTZ))
     GROUP BY j.service, j.endpoint, j.target
 )
 SELECT c.*, s.slowest, hash(c.service, c.endpoint, c.target) AS key
@@ -158,6 +165,7 @@ WITH judged AS MATERIALIZED (
     WHERE is_judged(j.outcome)
         AND ($service IS NULL OR j.service = $service)
         AND ($target IS NULL OR j.target = $target)
+        AND in_cohort(j.flags, j.as_of, CAST($flags AS VARCHAR[]), CAST($as_of AS TIMESTAMPTZ))
 ),
 -- One row for each request at each field, however often it differs there.
 shadow AS MATERIALIZED (
@@ -206,4 +214,5 @@ WHERE j.role = 'shadow' AND j.live_ms IS NOT NULL AND j.shadow_ms IS NOT NULL
     AND j.started_at >= b.first + $warmup
     AND ($service IS NULL OR j.service = $service)
     AND ($target IS NULL OR j.target = $target)
+    AND in_cohort(j.flags, j.as_of, CAST($flags AS VARCHAR[]), CAST($as_of AS TIMESTAMPTZ))
 """

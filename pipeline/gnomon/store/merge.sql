@@ -131,6 +131,15 @@ WHERE NOT EXISTS (
         AND t."partition" IS NOT DISTINCT FROM r."partition" AND t."offset" IS NOT DISTINCT FROM r."offset"
         AND t.reason = r.reason AND t.excerpt = r.excerpt);
 
+-- Counts of the same capture are the same rows; they are there once.
+CREATE OR REPLACE TEMP MACRO population_content(p) AS
+    hash(p.service, p.endpoint, p.target, p.minute, p.measure, p.field, p.value, p.responses)::HUGEINT;
+
+INSERT INTO target.populations BY NAME
+SELECT s.* FROM stage.populations AS s
+WHERE (SELECT {'rows': count(*), 'content': sum(population_content(x))} FROM stage.populations AS x) NOT IN (
+    SELECT {'rows': count(*), 'content': sum(population_content(t))} FROM target.populations AS t GROUP BY t.run);
+
 INSERT INTO target.rule_versions BY NAME
 SELECT v.* FROM stage.rule_versions AS v
 WHERE v.version NOT IN (SELECT t.version FROM target.rule_versions AS t);

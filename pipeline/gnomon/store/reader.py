@@ -17,12 +17,12 @@ from gnomon.store.alerts import read_alerts
 from gnomon.store.browsing import DifferenceChoice, TargetRate, read_differences, read_rates, read_request
 from gnomon.store.database import persistently, translated
 from gnomon.store.opening import connect, reading
-from gnomon.store.statistics import Selection, Statistics, Totals
+from gnomon.store.statistics import Cohort, Selection, Statistics, Totals
 from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report, Sample
 
 if TYPE_CHECKING:
     from gnomon.core.alerting import Figures
-    from gnomon.core.judge import Evidence
+    from gnomon.core.judge import Evidence, Populations
 
 __all__ = ["JudgedRequest", "Store", "open_store"]
 
@@ -95,11 +95,19 @@ class Store:
             selection or Selection(), title=title, source=str(self.path), now=now, max_samples=max_samples
         )
 
-    def evidence(self, selection: Selection | None = None, *, warmup: timedelta = timedelta()) -> Evidence:
+    def evidence(
+        self, selection: Selection | None = None, *, warmup: timedelta = timedelta(), cohort: Cohort | None = None
+    ) -> Evidence:
         """What a verdict is about; latencies of the first `warmup` of each target are left out."""
         from gnomon.store.judging import read_evidence  # noqa: PLC0415 - numpy, which `gnomon compare` does without
 
-        return read_evidence(self._connection, self.path, selection or Selection(), warmup)
+        return read_evidence(self._connection, self.path, selection or Selection(), warmup, cohort)
+
+    def populations(self, selection: Selection, canary: str, baseline: str) -> list[Populations]:
+        """What a verdict on a canary without pairs is about: live answers of two targets."""
+        from gnomon.store.populations import read_populations  # noqa: PLC0415 - as above
+
+        return read_populations(self._connection, self.path, selection, canary, baseline)
 
     def figures(self, since: datetime, metrics: Collection[str]) -> Figures:
         """What alert rules with these metrics look at, from `since` on."""

@@ -86,6 +86,21 @@ CREATE TABLE rejects (
     landed_at TIMESTAMPTZ
 );
 
+-- How many live answers of a service, endpoint, target and minute are alike in something; rows add up. measure is
+-- requests, failed, latency (value: the bucket, up to 1.02^bucket ms), shaped, type (field: a pattern, value: the JSON
+-- type there) or value (a word there).
+CREATE TABLE populations (
+    service VARCHAR NOT NULL,
+    endpoint VARCHAR NOT NULL,
+    target VARCHAR NOT NULL,
+    minute TIMESTAMPTZ NOT NULL,
+    measure VARCHAR NOT NULL,
+    field VARCHAR NOT NULL,
+    value VARCHAR NOT NULL,
+    responses BIGINT NOT NULL,
+    run VARCHAR
+);
+
 -- One state change of one alert rule. interval_lo and interval_hi bound the value.
 CREATE TABLE alerts (
     name VARCHAR NOT NULL,

@@ -12,8 +12,8 @@ from typing import Any, Self
 import duckdb
 import msgspec
 
-from gnomon.model import Comparison, Difference, Exchange, Reject
-from gnomon.store.batches import comparison_table, difference_table, exchange_table, reject_table
+from gnomon.model import Comparison, Difference, Exchange, PopulationCount, Reject
+from gnomon.store.batches import comparison_table, difference_table, exchange_table, population_table, reject_table
 from gnomon.store.database import attach, bound_patterns, translated
 from gnomon.store.landing import Landed, MergeOptions, RunRecord, check_target, is_fresh, merge, publish
 from gnomon.store.learning import learn_endpoints
@@ -69,6 +69,7 @@ class StagedRun:
         self._differences: list[Difference] = []
         self._exchanges: list[tuple[str, str, str, str, str, datetime, str]] = []
         self._rejects: list[Reject] = []
+        self._populations: list[PopulationCount] = []
         self._characters = 0
         self._uncommitted = 0
         # DuckDB works without Python's lock: rows are written while the next ones are made
@@ -126,6 +127,12 @@ class StagedRun:
         self._rejects.append(reject)
         self._characters += len(reject.excerpt) + len(reject.reason)
         if self._characters >= BATCH_CHARACTERS or len(self._rejects) >= BATCH_ROWS:
+            self._flush()
+
+    def add_populations(self, counts: Sequence[PopulationCount]) -> None:
+        """Stage counts of live answers."""
+        self._populations.extend(counts)
+        if len(self._populations) >= BATCH_ROWS:
             self._flush()
 
     def add_rules(self, version: str, text: str, first_used: datetime) -> None:
@@ -228,6 +235,9 @@ class StagedRun:
         if self._rejects:
             batches.append(("rejects", reject_table(self._rejects)))
             self._rejects.clear()
+        if self._populations:
+            batches.append(("populations", population_table(self._populations, self._run)))
+            self._populations.clear()
         self._characters = 0
         self._wait()
         if batches:

@@ -24,7 +24,7 @@ from gnomon.summary import (
     Sample,
 )
 
-__all__ = ["Selection", "Statistics", "Totals"]
+__all__ = ["Cohort", "Selection", "Statistics", "Totals"]
 
 MAX_FIELDS = 1_000
 MAX_REJECT_REASONS = 50
@@ -46,6 +46,17 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self) -> dict[str, object]:
         """The values of the named parameters that every statement here takes."""
         return msgspec.structs.asdict(self)
+
+
+class Cohort(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose requests: those that carried all of these flags, and asked to be served as of this moment (None: any)."""
+
+    flags: tuple[tuple[str, str], ...] = ()
+    as_of: datetime | None = None
+
+    def parameters(self) -> dict[str, object]:
+        """The values of the parameters `flags` and `as_of` of a statement."""
+        return {"flags": [f"{name}={value}" for name, value in self.flags], "as_of": self.as_of}
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

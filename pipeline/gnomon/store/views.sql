@@ -1,61 +1,72 @@
 -- Views and macros over the tables of schema.sql (or over views of the same names and columns).
 --
 -- endpoint_stats, field_stats and latency_stats are views over real traffic, and table macros of the same names
--- that take since (included), until (excluded) and synthetic ('include', 'exclude' or 'only').
--- Columns are always qualified: a bare name would be taken for the macro's parameter.
+-- that take since (included), until (excluded) and synthetic ('include', 'exclude' or 'only'). rate_stats takes more.
+-- Columns are always qualified: a bare name would be taken for the macro's parameter. All of it replaces what an older
+-- program made.
+
+-- A 95 % bound of the difference of two paired shares of n requests, at z = -1.96 (lower) or 1.96 (upper): only one side
+-- shows it in `plus`, only the other in `minus` of them. Agresti and Min (2005), which adds half a request to each
+-- discordant cell and two to n.
+CREATE OR REPLACE MACRO difference_bound(plus, minus, n, z) AS
+    CASE WHEN n > 0 THEN
+        greatest(-1.0, least(1.0, ((plus - minus) + z * sqrt(plus + minus + 1 - (plus - minus) ** 2 / (n + 2))) / (n + 2)))
+    END;
 
 -- A 95 % bound of the share of n requests that diverged, at z = -1.96 (lower) or 1.96 (upper). Without a control:
--- Wilson (1927). With one: Agresti and Min (2005) for the difference of paired shares, which adds half a request
--- to each discordant cell and two to n.
-CREATE MACRO rate_bound(diverged, control_only, n, has_control, z) AS
+-- Wilson (1927). With one: that of the difference of paired shares.
+CREATE OR REPLACE MACRO rate_bound(diverged, control_only, n, has_control, z) AS
     CASE
         WHEN n = 0 THEN NULL
-        WHEN has_control THEN greatest(0.0, least(1.0,
-            ((diverged - control_only)
-                + z * sqrt(diverged + control_only + 1 - (diverged - control_only) ** 2 / (n + 2))) / (n + 2)))
+        WHEN has_control THEN greatest(0.0, least(1.0, difference_bound(diverged, control_only, n, z)))
         ELSE greatest(0.0, least(1.0,
             (diverged + z * z / 2 + z * sqrt(diverged * (n - diverged) / n + z * z / 4)) / (n + z * z)))
     END;
 
-CREATE MACRO rate_lo(diverged, control_only, n, has_control) AS
+CREATE OR REPLACE MACRO rate_lo(diverged, control_only, n, has_control) AS
     rate_bound(diverged, control_only, n, has_control, -1.959963984540054);
 
-CREATE MACRO rate_hi(diverged, control_only, n, has_control) AS
+CREATE OR REPLACE MACRO rate_hi(diverged, control_only, n, has_control) AS
     rate_bound(diverged, control_only, n, has_control, 1.959963984540054);
 
 -- The share of n requests that diverged, net of those whose control diverged while the shadow matched.
-CREATE MACRO net_rate(diverged, control_only, n) AS
+CREATE OR REPLACE MACRO net_rate(diverged, control_only, n) AS
     CASE WHEN n > 0 THEN greatest(diverged - control_only, 0) / n END;
 
 -- How many patterns keep their name; a run sets it to what its settings say.
-CREATE MACRO pattern_bound() AS 1000;
+CREATE OR REPLACE MACRO pattern_bound() AS 1000;
 
-CREATE MACRO diverges(outcome) AS outcome IN ('diff', 'live_error', 'shadow_error', 'shadow_missing');
+CREATE OR REPLACE MACRO diverges(outcome) AS outcome IN ('diff', 'live_error', 'shadow_error', 'shadow_missing');
 
 -- Whether two answers were there to be compared.
-CREATE MACRO is_pair(outcome) AS outcome NOT IN ('shadow_missing', 'live_missing');
+CREATE OR REPLACE MACRO is_pair(outcome) AS outcome NOT IN ('shadow_missing', 'live_missing');
 
 -- Whether the comparison counts in the denominator of a divergence rate.
-CREATE MACRO is_judged(outcome) AS outcome NOT IN ('live_missing', 'incomparable');
+CREATE OR REPLACE MACRO is_judged(outcome) AS outcome NOT IN ('live_missing', 'incomparable');
 
 -- Whether a side failed: there is no answer, or the server says that it could not give one.
-CREATE MACRO failed(status, error) AS error IS NOT NULL OR coalesce(status >= 500, false);
+CREATE OR REPLACE MACRO failed(status, error) AS error IS NOT NULL OR coalesce(status >= 500, false);
 
-CREATE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
+CREATE OR REPLACE MACRO severity_rank(severity) AS CASE severity WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 ELSE 0 END;
+
+-- Whether a request carried all flags of a list of name=value, and asked to be served as of a moment (null: any).
+CREATE OR REPLACE MACRO in_cohort(flags, as_of, wanted, moment) AS
+    (len(wanted) = 0 OR list_has_all(list_transform(map_entries(flags), lambda e: e.key || '=' || e.value), wanted))
+    AND (moment IS NULL OR coalesce(TRY_CAST(as_of AS TIMESTAMPTZ) = moment, false));
 
 -- The names in force: landed endpoint names and the templates learned for them.
-CREATE MACRO learned_names() AS TABLE
+CREATE OR REPLACE MACRO learned_names() AS TABLE
     SELECT l.service, l.endpoint, any_value(l.template) AS template
     FROM learned_endpoints AS l
     WHERE l.version = (SELECT max(v.version) FROM learned_endpoints AS v)
     GROUP BY l.service, l.endpoint;
 
 -- Comparisons of a time range under the names in force: learned templates apply to all history.
-CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+CREATE OR REPLACE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     SELECT
         c.request_id, c.target, c.role, c.service, coalesce(t.template, c.endpoint) AS endpoint, c.started_at,
         c.outcome, c.severity, c.live_status, c.shadow_status, c.live_error, c.shadow_error,
-        c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules
+        c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules, c.flags, c.as_of
     FROM comparisons AS c
     LEFT JOIN learned_names() AS t ON t.service = c.service AND t.endpoint = c.endpoint
     WHERE (since IS NULL OR c.started_at >= CAST(since AS TIMESTAMPTZ))
@@ -71,7 +82,7 @@ CREATE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'ex
 -- whether the control takes one off the divergences: it shows a difference that the shadow does not, or live failed for
 -- both. As the shadow's outcome is `diff` where it shows what the control does not, two of a kind take off what they add.
 -- Requests meet by a 64-bit hash here and below: millions of text keys would not fit in bounded memory.
-CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+CREATE OR REPLACE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH control AS (
         SELECT hash(k.request_id, k.started_at) AS request, bool_or(k.outcome = 'diff') AS diverged,
             bool_or(k.outcome = 'live_error') AS live_failed
@@ -103,7 +114,7 @@ CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'excl
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
-        s.live_status, s.shadow_status, s.live_error, s.shadow_error,
+        s.live_status, s.shadow_status, s.live_error, s.shadow_error, s.flags, s.as_of,
         CASE WHEN control.diverged IS NOT NULL THEN
             (control.diverged AND (s.outcome = 'match' OR more.request IS NOT NULL AND s.outcome IN ('diff', 'noise')))
             OR (control.live_failed AND s.outcome = 'live_error')
@@ -113,7 +124,7 @@ CREATE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'excl
     LEFT JOIN control_more AS more ON more.request = hash(s.request_id, s.started_at) AND more.target = s.target
     WHERE s.role = 'shadow';
 
-CREATE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+CREATE OR REPLACE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH counted AS (
         SELECT
             j.service, j.endpoint, j.target,
@@ -144,8 +155,50 @@ CREATE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude'
         n.first_seen, n.last_seen
     FROM counted AS n;
 
+-- Divergence, errors and missing shadows by endpoint and target; where asked for also by the value of one flag, by the
+-- moment that requests were to be served as of, and by windows of time (`every`, an interval).
+CREATE OR REPLACE MACRO rate_stats(
+    since := NULL, until := NULL, synthetic := 'exclude', flag := NULL, by_as_of := false, every := NULL
+) AS TABLE
+    WITH counted AS (
+        SELECT
+            j.service, j.endpoint, j.target,
+            CASE WHEN flag IS NOT NULL THEN j.flags[flag] END AS flag_value,
+            CASE WHEN by_as_of THEN j.as_of END AS as_of,
+            CASE WHEN every IS NOT NULL THEN time_bucket(CAST(every AS INTERVAL), j.started_at) END AS window_start,
+            count(*) FILTER (is_pair(j.outcome)) AS pairs,
+            count(*) FILTER (is_judged(j.outcome)) AS judged,
+            count(*) FILTER (diverges(j.outcome)) AS diverged,
+            count(*) FILTER (j.control_only) AS control_only,
+            count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) > 0 AS has_control,
+            count(*) FILTER (
+                is_pair(j.outcome) AND failed(j.shadow_status, j.shadow_error) AND NOT failed(j.live_status, j.live_error)
+            ) AS shadow_failed,
+            count(*) FILTER (
+                is_pair(j.outcome) AND failed(j.live_status, j.live_error) AND NOT failed(j.shadow_status, j.shadow_error)
+            ) AS live_failed,
+            count(*) FILTER (j.outcome = 'shadow_missing') AS missing,
+            count(*) FILTER (j.outcome = 'shadow_missing' OR is_pair(j.outcome)) AS sent,
+            min(j.started_at) AS first_seen, max(j.started_at) AS last_seen
+        FROM judged_comparisons(since, until, synthetic) AS j
+        GROUP BY ALL
+    )
+    SELECT
+        n.service, n.endpoint, n.target, n.flag_value, n.as_of, n.window_start, n.pairs,
+        net_rate(n.diverged, n.control_only, n.judged) AS divergence_rate,
+        rate_lo(n.diverged, n.control_only, n.judged, n.has_control) AS rate_lo,
+        rate_hi(n.diverged, n.control_only, n.judged, n.has_control) AS rate_hi,
+        CASE WHEN n.pairs > 0 THEN (n.shadow_failed - n.live_failed) / n.pairs END AS error_increase,
+        difference_bound(n.shadow_failed, n.live_failed, n.pairs, -1.959963984540054) AS error_lo,
+        difference_bound(n.shadow_failed, n.live_failed, n.pairs, 1.959963984540054) AS error_hi,
+        CASE WHEN n.sent > 0 THEN n.missing / n.sent END AS missing_rate,
+        rate_lo(n.missing, 0, n.sent, false) AS missing_lo,
+        rate_hi(n.missing, 0, n.sent, false) AS missing_hi,
+        n.first_seen, n.last_seen
+    FROM counted AS n;
+
 -- Differences of a time range under the names in force; `field` and `request` are hashes of what they name.
-CREATE MACRO selected_differences(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+CREATE OR REPLACE MACRO selected_differences(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH tagged AS (
         SELECT DISTINCT hash(c.request_id, c.started_at, c.target, c.role) AS comparison
         FROM comparisons AS c
@@ -168,7 +221,7 @@ CREATE MACRO selected_differences(since := NULL, until := NULL, synthetic := 'ex
             ELSE error('synthetic is ''include'', ''exclude'' or ''only''')
         END;
 
-CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+CREATE OR REPLACE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH fields AS MATERIALIZED (
         SELECT
             d.field, any_value(d.service) AS service, any_value(d.endpoint) AS endpoint, any_value(d.target) AS target,
@@ -300,7 +353,7 @@ CREATE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') A
         j.first_seen, j.last_seen, j.request_ids, j.value.live AS live_value, j.value.shadow AS shadow_value
     FROM joined AS j;
 
-CREATE MACRO latency_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+CREATE OR REPLACE MACRO latency_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH timed AS (
         SELECT
             c.service, c.endpoint, c.target, count(*) AS pairs,
@@ -319,12 +372,12 @@ CREATE MACRO latency_stats(since := NULL, until := NULL, synthetic := 'exclude')
     FROM timed AS t;
 
 -- Real traffic alone, row by row; `comparisons` and `differences` have all.
-CREATE VIEW comparisons_real AS SELECT c.* FROM comparisons AS c WHERE c.synthetic IS NULL;
-CREATE VIEW differences_real AS
+CREATE OR REPLACE VIEW comparisons_real AS SELECT c.* FROM comparisons AS c WHERE c.synthetic IS NULL;
+CREATE OR REPLACE VIEW differences_real AS
     SELECT d.*
     FROM differences AS d
     ANTI JOIN (SELECT c.request_id, c.started_at, c.target, c.role FROM comparisons AS c WHERE c.synthetic IS NOT NULL) AS g
         ON g.request_id = d.request_id AND g.started_at = d.started_at AND g.target = d.target AND g.role = d.role;
-CREATE VIEW endpoint_stats AS SELECT * FROM endpoint_stats();
-CREATE VIEW field_stats AS SELECT * FROM field_stats();
-CREATE VIEW latency_stats AS SELECT * FROM latency_stats();
+CREATE OR REPLACE VIEW endpoint_stats AS SELECT * FROM endpoint_stats();
+CREATE OR REPLACE VIEW field_stats AS SELECT * FROM field_stats();
+CREATE OR REPLACE VIEW latency_stats AS SELECT * FROM latency_stats();

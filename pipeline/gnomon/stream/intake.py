@@ -6,6 +6,7 @@ Records come in by `take`; what is to be compared, rejected or looked up comes o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -14,11 +15,14 @@ import msgspec
 from gnomon.core.decode import EXCERPT_BYTES, decode_exchange
 from gnomon.core.join import Member
 from gnomon.core.offsets import Offsets
+from gnomon.core.population import Populations
 from gnomon.core.watermark import Watermark
 from gnomon.core.window import Event, Found, Given, Joiner, Recall, TooLate, Unneeded
-from gnomon.model import Exchange, JsonValue, Place, Reject
+from gnomon.model import Exchange, JsonValue, Place, PopulationCount, Reject
 
 __all__ = ["TOO_LATE", "Collected", "Counts", "Intake", "IntakeOptions", "Record"]
+
+logger = logging.getLogger(__name__)
 
 TOO_LATE: Final = "too_late"
 SYNTHETIC_HEADER: Final = "x-synthetic"
@@ -62,11 +66,12 @@ class Collected(msgspec.Struct, frozen=True):
     given: list[Given]
     rejects: list[Reject]
     offsets: list[int]
+    populations: list[PopulationCount]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing has come of anything."""
-        return not (self.given or self.rejects or self.offsets)
+        return not (self.given or self.rejects or self.offsets or self.populations)
 
 
 class Intake:
@@ -77,6 +82,7 @@ class Intake:
         options: How records are joined.
         state: What `handed_on` of the last owner gave; empty for none.
         landed: Whether something of a request, by its id and start, has landed before.
+        populations: Counts live answers; each record once in the life of the partition, whoever owns it.
     """
 
     def __init__(
@@ -85,11 +91,14 @@ class Intake:
         options: IntakeOptions,
         state: dict[str, JsonValue],
         landed: Callable[[str, int], bool],
+        populations: Populations,
     ) -> None:
         known = msgspec.convert(state, _State)
         self._place = place
         self._options = options
         self._landed = landed
+        self._populations = populations
+        self._counted_below = known.counted
         self.offsets = Offsets(known.following, known.open)
         self.watermark = Watermark(options.skew_us, known.watermark_us)
         self.joiner = Joiner(options.window_us, options.lateness_us, options.expect)
@@ -117,6 +126,8 @@ class Intake:
         if isinstance(exchange, Reject):
             self._reject(exchange, record.offset)
             return
+        if record.offset >= self._counted_below:  # what is below was read by an owner before, and counted
+            self._count(exchange, place)
         at_us = self.watermark.observe(exchange.completed_us, record.timestamp * 1000, now_us)
         self.counts.ahead = self.watermark.offenders
         member, request_id = Member(exchange, place), exchange.request_id
@@ -133,6 +144,13 @@ class Intake:
         )
         self._handle(self.joiner.feed(member, at_us, len(record.value) + _OBJECT_BYTES, given=given))
         self._advance()
+
+    def _count(self, exchange: Exchange, place: Place) -> None:
+        """Count a live answer; what is not counted must not hold up what is joined."""
+        try:
+            self._populations.add(exchange)
+        except Exception:
+            logger.exception("a bug of ours: the record at %s is not counted among live answers", place)
 
     def shed(self) -> None:
         """Keep within memory."""
@@ -167,7 +185,7 @@ class Intake:
         chosen = self._settled | self._ready if everything else self._settled
         self._settled = {} if everything else self._ready
         self._ready = {}
-        collected = Collected(list(chosen.values()), self.rejects, self._done)
+        collected = Collected(list(chosen.values()), self.rejects, self._done, self._populations.drain())
         self._on_the_way.update(chosen)
         self.rejects, self._done = [], []
         for given in collected.given:
@@ -194,6 +212,7 @@ class Intake:
             "following": following,
             "open": [[first, past] for first, past in ranges],
             "watermark_us": self.joiner.watermark_us,
+            "counted": max(self._counted_below, self.offsets.following),
         }
 
     @property
@@ -209,7 +228,7 @@ class Intake:
     @property
     def has_work(self) -> bool:
         """The same, or only progress to write down."""
-        return self.has_results or bool(self._done)
+        return self.has_results or bool(self._done) or len(self._populations) > 0
 
     def _advance(self) -> None:
         """Close the windows that the watermark has passed; record by record, so that slices change nothing."""
@@ -253,6 +272,7 @@ class _State(msgspec.Struct):
     following: int = 0
     open: list[tuple[int, int]] = []
     watermark_us: int = 0
+    counted: int = 0
 
 
 def read_record(record: Record, place: Place) -> Exchange | Reject:

@@ -218,6 +218,7 @@ class Partition:
             comparisons=rows,
             exchanges=exchanges,
             rejects=rejects,
+            populations=collected.populations,
             position=Position(self.topic, self.number, self.intake.offsets.position),
             state=self.intake.handed_on(),
         )

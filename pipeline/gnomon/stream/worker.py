@@ -261,7 +261,7 @@ class Worker:
         if state:
             state = await self._within_topic(consumer, tp, state, end)
         place = Place(tp.topic, partition=tp.partition)
-        intake = Intake(place, self._options(), state, writer.landed)
+        intake = Intake(place, self._options(), state, writer.landed, self._shared.engine.populations())
         self.partitions[tp] = self._partition(consumer, tp, place, intake, writer)
         self._lost.pop(tp, None)
         logger.info("%s[%d] is read from %d", tp.topic, tp.partition, intake.offsets.following)

@@ -24,7 +24,7 @@ from gnomon.config import Settings
 from gnomon.errors import DependencyError, GnomonError, InputError
 from gnomon.operations import Readiness, WebMetrics
 from gnomon.store import Selection, Store, open_store
-from gnomon.verdict import judge_store
+from gnomon.verdict import judge_canary, judge_store
 from gnomon.web.answers import Alerts, Differences, Endpoints, Fields, Problem, StoredComparison, StoredRequest
 from gnomon.web.guard import Guard
 from gnomon.web.openapi import describe
@@ -35,6 +35,9 @@ from gnomon.web.parameters import (
     ListAsked,
     NothingAsked,
     PeriodAsked,
+    VerdictAsked,
+    canary_of,
+    cohort_of,
     period_of,
     read_flagger,
     read_query,
@@ -82,8 +85,13 @@ class Api:
 
     async def verdict(self, request: Request) -> Response:
         """Pass, fail or undecided."""
-        selection = self._selection(request, PeriodAsked)
-        return _json(await self._ask(lambda store: judge_store(store, selection, self._settings.verdict).verdict))
+        asked = read_query(request.query_params.multi_items(), VerdictAsked)
+        now, limits = self._clock(), self._settings.verdict
+        selection, cohort = select(asked, now), cohort_of(asked, now)
+        canary = canary_of(asked)
+        if canary is not None:
+            return _json(await self._ask(lambda store: judge_canary(store, selection, limits, *canary).verdict))
+        return _json(await self._ask(lambda store: judge_store(store, selection, limits, cohort).verdict))
 
     async def summary(self, request: Request) -> Response:
         """All that is selected in one line."""

@@ -11,12 +11,20 @@ import msgspec
 from gnomon.store import Totals
 from gnomon.summary import Verdict
 from gnomon.web.answers import Alerts, Differences, Endpoints, Fields, Health, Problem, Ready, StoredRequest
-from gnomon.web.parameters import AlertsAsked, DifferencesAsked, FlaggerCall, ListAsked, NothingAsked, PeriodAsked
+from gnomon.web.parameters import (
+    AlertsAsked,
+    DifferencesAsked,
+    FlaggerCall,
+    ListAsked,
+    NothingAsked,
+    PeriodAsked,
+    VerdictAsked,
+)
 
 __all__ = ["describe"]
 
 _GETS: Final[tuple[tuple[str, str, type[msgspec.Struct], type[msgspec.Struct]], ...]] = (
-    ("/api/verdict", "Pass, fail or undecided, with reasons", PeriodAsked, Verdict),
+    ("/api/verdict", "Pass, fail or undecided, with reasons", VerdictAsked, Verdict),
     ("/api/summary", "Outcomes and the divergence rate of all that is selected", PeriodAsked, Totals),
     ("/api/endpoints", "Endpoints by divergence rate", ListAsked, Endpoints),
     ("/api/fields", "Field patterns by severity and frequency", ListAsked, Fields),

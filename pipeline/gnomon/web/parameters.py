@@ -11,7 +11,7 @@ import msgspec
 
 from gnomon.core.moments import read_moment
 from gnomon.model import DifferenceKind, Severity
-from gnomon.store import DifferenceChoice, Selection
+from gnomon.store import Cohort, DifferenceChoice, Selection
 
 __all__ = [
     "AlertsAsked",
@@ -21,6 +21,9 @@ __all__ = [
     "ListAsked",
     "NothingAsked",
     "PeriodAsked",
+    "VerdictAsked",
+    "canary_of",
+    "cohort_of",
     "period_of",
     "read_flagger",
     "read_query",
@@ -68,6 +71,21 @@ class PeriodAsked(msgspec.Struct, frozen=True, kw_only=True):
     service: Name | None = None
     target: Name | None = None
     synthetic: Literal["include", "exclude", "only"] = "exclude"
+
+
+class VerdictAsked(PeriodAsked, frozen=True, kw_only=True):
+    """Which comparisons, and whose: of requests with this flag, or to be served as of this moment.
+
+    With `canary` and `baseline` the live answers of those two targets instead, without pairs.
+    """
+
+    flag: (
+        Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS, description="NAME=VALUE", examples=["new-cart=on"])]
+        | None
+    ) = None
+    as_of: Time | None = None
+    canary: Name | None = None
+    baseline: Name | None = None
 
 
 class ListAsked(PeriodAsked, frozen=True, kw_only=True):
@@ -188,6 +206,41 @@ def select(asked: PeriodAsked | AlertsAsked, now: datetime) -> Selection:
         raise BadRequestError("since is not before until", "since")
     synthetic = asked.synthetic if isinstance(asked, PeriodAsked) else "exclude"
     return Selection(service=asked.service, target=asked.target, synthetic=synthetic, **times)
+
+
+def canary_of(asked: VerdictAsked) -> tuple[str, str] | None:
+    """Say which canary beside which baseline was asked for; None where pairs were.
+
+    Raises:
+        BadRequestError: One without the other, twice the same, or what chooses among pairs beside them.
+    """
+    if asked.canary is None and asked.baseline is None:
+        return None
+    if asked.canary is None or asked.baseline is None or asked.canary == asked.baseline:
+        raise BadRequestError("canary and baseline are two targets of live traffic; name both", "canary")
+    for name in ("target", "flag", "as_of"):
+        if getattr(asked, name) is not None:
+            raise BadRequestError(f"{name} chooses pairs, which a canary has not; leave it out", name)
+    return asked.canary, asked.baseline
+
+
+def cohort_of(asked: VerdictAsked, now: datetime) -> Cohort:
+    """Say whose requests were asked for.
+
+    Raises:
+        BadRequestError: A flag without a value, or a time that is none.
+    """
+    flags: tuple[tuple[str, str], ...] = ()
+    if asked.flag is not None:
+        name, separator, value = asked.flag.partition("=")
+        if not name or not separator:
+            raise BadRequestError(f"flag: expected NAME=VALUE, got {_shown(asked.flag)}", "flag")
+        flags = ((name, value),)
+    try:
+        as_of = None if asked.as_of is None else read_moment(asked.as_of, now)
+    except ValueError as error:
+        raise BadRequestError(f"as_of: {error}", "as_of") from error
+    return Cohort(flags=flags, as_of=as_of)
 
 
 def _convert(given: Mapping[str, str], kind: type[T]) -> T:

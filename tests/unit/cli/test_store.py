@@ -87,6 +87,23 @@ def test_compact_and_catalog(run: Run, store: Path) -> None:
         assert connection.execute("SELECT count(*) FROM comparisons").fetchall() == [(4,)]
 
 
+def test_a_database_of_an_older_program_is_brought_up_to_date(run: Run, store: Path) -> None:
+    """The verdict refuses it with the command that helps, and that command is for one file or for a store."""
+    run("export", "--db", "old.duckdb")
+    import duckdb
+
+    with duckdb.connect("old.duckdb") as connection:
+        connection.execute("DROP MACRO views_digest")
+    ended = run("verdict", "--db", "old.duckdb")
+    assert ended.code == 2
+    assert (
+        "old.duckdb has the views of another version of gnomon; bring it up to date with `gnomon catalog" in ended.err
+    )
+    assert run("catalog", "--db", "old.duckdb") == (0, "old.duckdb has the views of this version\n", "")
+    assert run("verdict", "--db", "old.duckdb").code == 3
+    assert run("catalog", "--db", "old.duckdb", "--store", store).code == 2
+
+
 def test_without_a_store_they_say_so(run: Run) -> None:
     """Each command names what is missing, and makes nothing."""
     for command in (["compact"], ["catalog"], ["export", "--db", "x.duckdb"]):

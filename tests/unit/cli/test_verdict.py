@@ -94,6 +94,59 @@ def test_few_pairs_leave_it_undecided(run: Run, compared: Callable[..., None]) -
     assert json.loads(run("verdict", "--json").out)["reasons"][0]["code"] == "min_pairs"
 
 
+def test_a_flags_requests_are_judged_alone(run: Run, tmp_path: Path) -> None:
+    """`--flag` and `--as-of` choose requests; a flag without a value is refused."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(10):
+            tags: dict[str, Any] = {"flags": {"new-cart": "on"}} if number < 4 else {"as_of": "2027-07-12T00:00:00Z"}
+            for role, target in (("live", ""), ("shadow", "shop@2")):
+                writer.write(exchange(f"r-{number}", role, {"a": 1}, target=target, **tags))
+    run("compare", tmp_path / "c.ndjson")
+
+    def pairs(*options: str) -> int:
+        return int(json.loads(run("verdict", "--json", *options).out)["pairs"])
+
+    assert (pairs(), pairs("--flag", "new-cart=on"), pairs("--as-of", "2027-07-12")) == (10, 4, 6)
+    assert pairs("--flag", "new-cart=off") == 0
+    ended = run("verdict", "--flag", "new-cart")
+    assert ended.code == 2
+    assert "'new-cart' is not a flag; write NAME=VALUE" in ended.err
+
+
+def test_a_canary_is_judged_by_its_own_share_of_live_traffic(run: Run, tmp_path: Path) -> None:
+    """Without a shadow or a pair: a field that the canary drops fails it, as JSON of the same shape and as a table."""
+    Path("gnomon.toml").write_text("[limits]\nshapes = 10000\n")
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(2_400):
+            canary = number % 4 == 0
+            answer: Any = {"price": 1.5} if canary and number % 8 else {"price": 1.5, "tax": 0.2}
+            target = "shop@2" if canary else "shop@1"
+            writer.write(exchange(f"r-{number}", "live", answer, target=target, expect=[], path=f"/carts/{number}"))
+    run("compare", tmp_path / "c.ndjson")
+    ended = run("verdict", "--canary", "shop@2", "--baseline", "shop@1", "--json")
+    verdict = json.loads(ended.out)
+    assert (ended.code, verdict["verdict"], verdict["pairs"], verdict["divergence_rate"]) == (1, "fail", 600, 0.5)
+    assert set(verdict) == set(json.loads(run("verdict", "--json").out))
+    [reason] = [reason for reason in verdict["reasons"] if reason["pattern"]]
+    assert (reason["endpoint"], reason["pattern"], reason["kind"]) == ("GET /carts/{id}", "/body/tax", "removed")
+    assert "/body/tax" in run("verdict", "--canary", "shop@2", "--baseline", "shop@1").out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--canary", "a"],
+        ["--baseline", "a"],
+        ["--canary", "a", "--baseline", "a"],
+        ["--canary", "a", "--baseline", "b", "--target", "c"],
+        ["--canary", "a", "--baseline", "b", "--flag", "x=y"],
+    ],
+)
+def test_what_a_canary_cannot_be_is_refused(run: Run, options: list[str]) -> None:
+    """One target without the other, the same twice, or what chooses pairs beside it; exit 2."""
+    assert run("verdict", *options).code == 2
+
+
 def test_nothing_selected_is_undecided(run: Run, compared: Callable[..., None]) -> None:
     """A service without traffic has no rate and no verdict."""
     compared(10)

@@ -84,7 +84,7 @@ def test_a_data_file_is_no_database(tmp_path: Path, name: str, text: str) -> Non
 def test_the_scripts_are_there() -> None:
     """The schema comes with the package."""
     assert "CREATE TABLE comparisons" in script("schema.sql")
-    assert "CREATE VIEW field_stats" in script("views.sql")
+    assert "CREATE OR REPLACE VIEW field_stats" in script("views.sql")
 
 
 COLUMNS = {

@@ -414,8 +414,8 @@ def test_a_newer_version_is_refused(
     """A database of a later Gnomon is neither read nor written."""
     land(target, [(comparison(), [])])
     with duckdb.connect(str(target)) as connection:
-        connection.execute("UPDATE store_version SET version = 2")
-    with pytest.raises(InputError, match="version 2 .* knows version 1; upgrade gnomon"):
+        connection.execute("UPDATE store_version SET version = 3")
+    with pytest.raises(InputError, match="version 3 .* knows version 2; upgrade gnomon"):
         land(target, [(comparison(), [])])
     with pytest.raises(InputError, match="upgrade gnomon"):
         open_store(target)

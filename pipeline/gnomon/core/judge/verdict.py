@@ -22,7 +22,7 @@ from gnomon.core.judge.fields import field_checks
 from gnomon.core.judge.latency import measure_latency
 from gnomon.summary import EndpointLatency, Verdict, VerdictLatency, VerdictReason
 
-__all__ = ["Coverage", "Judgement", "give_verdict"]
+__all__ = ["Coverage", "Judgement", "conclude", "give_verdict"]
 
 MOST_REASONS: Final = 200
 MOST_ENDPOINTS: Final = 100
@@ -57,30 +57,51 @@ def give_verdict(evidence: Evidence, limits: Limits) -> Judgement:
         *make_checks(endpoints, overall, by_endpoint, limits, threshold),
         *field_checks(evidence.fields, sum(e.divergence.total for e in endpoints), limits, threshold),
     ]
-    enough = min(pairs, judged) >= limits.min_pairs
-    decision = _decide(checks) if enough else "undecided"
-    unheard = _unheard(endpoints, checks, limits)
-    if unheard and decision == "pass":
+    lacking = [VerdictReason(code="min_pairs")] if min(pairs, judged) < limits.min_pairs else []
+    return conclude(
+        checks,
+        checks[0] if judged else msgspec.structs.replace(checks[0], interval=(None, None)),
+        pairs,
+        VerdictLatency(overall=overall, endpoints=by_endpoint),
+        _coverage(checks, endpoints),
+        [*lacking, *_unheard(endpoints, checks, limits)],
+    )
+
+
+def conclude(
+    checks: list[Check],
+    rate: Check | None,
+    pairs: int,
+    latency: VerdictLatency,
+    coverage: Coverage,
+    lacking: list[VerdictReason],
+) -> Judgement:
+    """Give the verdict that follows from checks.
+
+    Args:
+        checks: All figures beside their limits.
+        rate: The one whose rate is the verdict's; None without one.
+        pairs: What the verdict says.
+        latency: Overall and by endpoint, in any order.
+        coverage: What the verdict says.
+        lacking: What a pass lacks beside checks; without `min_pairs` there is no verdict at all.
+    """
+    decision = "undecided" if any(reason.code == "min_pairs" for reason in lacking) else _decide(checks)
+    if lacking and decision == "pass":
         decision = "undecided"
-    low, high = checks[0].interval
+    low, high = (None, None) if rate is None else rate.interval
+    by_endpoint = sorted(latency.endpoints, key=_shift_of, reverse=True)[:MOST_ENDPOINTS]
     return Judgement(
         verdict=Verdict(
             verdict=decision,
             pairs=pairs,
-            divergence_rate=checks[0].rate,
-            interval=(low, high) if judged and low is not None and high is not None else None,
-            latency=VerdictLatency(
-                overall=overall,
-                endpoints=sorted(by_endpoint, key=_shift_of, reverse=True)[:MOST_ENDPOINTS],
-            ),
-            reasons=[
-                *([] if enough else [VerdictReason(code="min_pairs")]),
-                *unheard,
-                *_reasons(checks, decision),
-            ][:MOST_REASONS],
+            divergence_rate=None if rate is None else rate.rate,
+            interval=(low, high) if low is not None and high is not None else None,
+            latency=VerdictLatency(overall=latency.overall, endpoints=by_endpoint),
+            reasons=[*lacking, *_reasons(checks, decision)][:MOST_REASONS],
         ),
         checks=checks,
-        coverage=_coverage(checks, endpoints),
+        coverage=coverage,
     )
 
 

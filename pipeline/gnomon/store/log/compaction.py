@@ -29,12 +29,18 @@ _FROM_WORKER: Final = {
     "differences": "r.kind = 'comparison'",
     "exchanges": "r.kind = 'exchange'",
     "rejects": "r.kind = 'reject'",
+    "populations": "r.kind = 'population'",
 }
 WORKER_TABLES: Final = tuple(_FROM_WORKER)
 
 _LANDED: Final = {"worker": "landed_at", "alerts": "at", "routed": "minute", "rule_versions": "first_used"}
 _OTHERS_LANDED: Final = "finished_at"
-_ORDER: Final = {"rejects": "landed_at", "learned_endpoints": "endpoint", "runs": "finished_at"} | _LANDED
+_ORDER: Final = {
+    "rejects": "landed_at",
+    "populations": "minute",
+    "learned_endpoints": "endpoint",
+    "runs": "finished_at",
+} | _LANDED
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -98,13 +104,15 @@ class Compactor:
             return self.write({kind: f"SELECT * FROM {rows}"}, Span(*span))
         parts = {table: f"SELECT r.* FROM {rows} WHERE {where}" for table, where in _FROM_WORKER.items()}
         parts["differences"] = _UNNESTED.format(rows=rows)
+        parts["populations"] = _summed(f"({parts['populations']})")
         return self.write(parts, Span(*span))
 
     def merge(self, groups: Sequence[Group]) -> Group | None:
         """Make one group of several of a family."""
         parts = {}
         for table in dict.fromkeys(table for group in groups for table in group.tables):
-            parts[table] = f"FROM {self.source(groups, table)}"
+            source = self.source(groups, table)
+            parts[table] = _summed(source) if table == "populations" else f"FROM {source}"
         latest = max((group.latest for group in groups if group.latest is not None), default=None)
         span = Span(min(group.first for group in groups), max(group.last for group in groups), latest)
         return self.write(parts, span)
@@ -153,6 +161,14 @@ class Compactor:
 
     def _file(self, table: str, gid: int) -> Path:
         return self._layout.sealed(table) / f"{gid}.parquet"
+
+
+def _summed(source: str) -> str:
+    """SQL of counts of live answers that are alike, added up."""
+    return (
+        "SELECT s.service, s.endpoint, s.target, s.minute, s.measure, s.field, s.value, s.run, "
+        f"sum(s.responses)::BIGINT AS responses FROM {source} AS s GROUP BY ALL"
+    )
 
 
 _UNNESTED: Final = """

@@ -77,6 +77,7 @@ _SELECTED: Final = {
     "differences": " SEMI JOIN stage.comparisons AS c ON c.request_id = x.request_id AND c.started_at = x.started_at "
     "AND c.target = x.target AND c.role = x.role",
     "exchanges": " SEMI JOIN stage.comparisons AS c ON c.request_id = x.request_id AND c.started_at = x.started_at",
+    "populations": f" WHERE {_between('minute')} AND {_NAMED})",
     "rejects": f" WHERE {_between('landed_at')} AND {_UNNAMED}",
     "alerts": f" WHERE {_between('at')} AND {_NAMED})",
     "routed": f" WHERE {_between('minute')} AND {_UNNAMED}",

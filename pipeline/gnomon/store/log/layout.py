@@ -29,12 +29,14 @@ from gnomon.errors import DependencyError, InputError
 
 __all__ = ["KINDS", "SEALED", "SENTINEL", "Layout", "StoreInfo", "is_store", "link_new", "store_at", "sync_directory"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""2 has the table `populations`."""
+
 SENTINEL: Final = "!empty.parquet"
 """The first name of any listing."""
 
 KINDS: Final = ("worker", "alerts", "routed", "rule_versions", "runs")
-"""What series write: `worker` writes four tables at once, every other kind the table of its name."""
+"""What series write: `worker` writes five tables at once, every other kind the table of its name."""
 
 SEALED: Final = (
     "comparisons",
@@ -43,6 +45,7 @@ SEALED: Final = (
     "differences",
     "exchanges",
     "rejects",
+    "populations",
     "alerts",
     "routed",
     "rule_versions",
@@ -53,12 +56,16 @@ SEALED: Final = (
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
-    """The content of `store.json`: `horizon_us` is `store.horizon`, `patterns` is `limits.patterns`."""
+    """The content of `store.json`: `horizon_us` is `store.horizon`, `patterns` is `limits.patterns`.
+
+    `views` tells which program's views the catalog has (`database.views_digest`).
+    """
 
     format: int = FORMAT
     id: str = ""
     horizon_us: int = 86_400_000_000
     patterns: int = 1_000
+    views: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -117,7 +124,7 @@ class Layout:
         if info.format != FORMAT:
             raise InputError(
                 f"{self.root} has format {info.format} of the store and this program knows format {FORMAT}",
-                "upgrade gnomon, or use another store",
+                f"{'upgrade gnomon, or ' if info.format > FORMAT else ''}use another store",
             )
         return info
 

@@ -35,7 +35,7 @@ Clock = Callable[[], datetime]
 FOOTER: Final = b"gnomon"
 _DICTIONARIES: Final = [
     "kind", "target", "role", "service", "endpoint", "method", "live_target", "live_error", "shadow_error", "outcome",
-    "severity", "synthetic", "rules", "run", "topic", "source", "series",
+    "severity", "synthetic", "rules", "run", "topic", "source", "series", "measure", "field", "value",
 ]  # fmt: skip
 _STATISTICS: Final = ["kind", "started_at", "late", "seq", "series"]
 

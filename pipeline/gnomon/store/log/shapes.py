@@ -62,13 +62,13 @@ def _plain(field: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
 def hot_schema(kind: str) -> Any:  # noqa: ANN401 - pyarrow has no types
     """The columns of a batch's file.
 
-    A worker's rows are of four tables; `kind` says which: `comparison` (its differences nested in it), `exchange`
-    or `reject`. Columns that another table's rows lack are null. `series` and `seq` say which batch it is.
+    A worker's rows are of five tables; `kind` says which: `comparison` (its differences nested in it), `exchange`,
+    `reject` or `population`. Columns that another table's rows lack are null. `series` and `seq` say which batch it is.
     """
     if kind != "worker":
         return pa.schema([*table_schema(kind), ("series", TEXT), ("seq", pa.int64())])
     fields: dict[str, Any] = {"kind": TEXT}
-    for table in ("comparisons", "exchanges", "rejects"):
+    for table in ("comparisons", "exchanges", "rejects", "populations"):
         fields |= {field.name: field.type for field in table_schema(table)}
     fields |= {"differing": DIFFERENCES, "series": TEXT, "seq": pa.int64()}
     return pa.schema(list(fields.items()))
@@ -95,7 +95,7 @@ def create_store(layout: Layout, info: StoreInfo | None) -> None:
     with refused(layout.root):
         if layout.info_file.exists():
             known = layout.info()
-            wanted = msgspec.structs.replace(info or known, id=known.id)
+            wanted = msgspec.structs.replace(info or known, id=known.id, views=known.views)
             if wanted != known:
                 layout.write(layout.info_file, msgspec.json.encode(wanted))
             return

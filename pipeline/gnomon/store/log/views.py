@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import msgspec
 
-from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated
+from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated, views_digest
 from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
 from gnomon.store.log.shapes import create_store, table_schema
 
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 TABLES: Final = (
-    "comparisons", "differences", "exchanges", "rejects", "alerts", "rule_versions", "runs", "routed",
+    "comparisons", "differences", "exchanges", "rejects", "populations", "alerts", "rule_versions", "runs", "routed",
     "learned_endpoints",
 )  # fmt: skip
 
@@ -91,7 +92,7 @@ def create_log_views(
     text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
     text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
     statements = [statement.query for statement in connection.extract_statements(text)]
-    for table in TABLES[4:]:
+    for table in TABLES[5:]:
         plain = _PLAIN + (_PLAIN_HOT if table in KINDS else "")
         parts = {"manifest": manifest_row(), "sealed": sealed_rows(table), "hot": hot_rows(table)}
         names = {"sealed_columns": columns(table, "s"), "hot_columns": columns(table, "h")}
@@ -130,6 +131,9 @@ def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> 
             temporary.chmod(0o444)
             temporary.replace(layout.catalog)
             sync_directory(layout.root)
+            made = msgspec.structs.replace(layout.info(), views=views_digest())
+            if made != layout.info():
+                layout.write(layout.info_file, msgspec.json.encode(made))
         finally:
             temporary.unlink(missing_ok=True)
     return layout.catalog
@@ -156,7 +160,8 @@ def prepare_store(root: Path, info: StoreInfo | None = None) -> Layout:
 
     Without `info` a new store gets the defaults, and another keeps what it knows.
 
-    Any number of processes may do this at once. A catalog that is there stays, unless the settings differ.
+    Any number of processes may do this at once. A catalog that is there stays, unless the settings differ or another
+    version of this program made it.
 
     Raises:
         DependencyError: The directory cannot be made or written.
@@ -166,6 +171,6 @@ def prepare_store(root: Path, info: StoreInfo | None = None) -> Layout:
     before = layout.info() if layout.info_file.exists() else None
     create_store(layout, info)
     after = layout.info()
-    if after != before or not layout.catalog.exists():
+    if after != before or after.views != views_digest() or not layout.catalog.exists():
         write_catalog(layout, after)
     return layout

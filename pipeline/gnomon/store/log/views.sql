@@ -68,3 +68,11 @@ SELECT {columns rejects s}
 FROM counting AS c JOIN {sealed rejects} AS s ON s.gid = c.gid
 UNION ALL
 SELECT {columns rejects h} FROM ({hot worker}) AS h WHERE h.kind = 'reject';
+
+CREATE VIEW populations AS
+WITH manifest AS MATERIALIZED ({manifest}),
+counting AS NOT MATERIALIZED (SELECT unnest(m.groups) AS gid FROM manifest AS m)
+SELECT {columns populations s}
+FROM counting AS c JOIN {sealed populations} AS s ON s.gid = c.gid
+UNION ALL
+SELECT {columns populations h} FROM ({hot worker}) AS h WHERE h.kind = 'population';

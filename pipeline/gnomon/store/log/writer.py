@@ -10,8 +10,15 @@ from typing import Final, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from gnomon.model import EPOCH, Comparison, Difference, Exchange, JsonValue, Reject
-from gnomon.store.batches import Columns, comparison_columns, difference_columns, exchange_columns, reject_columns
+from gnomon.model import EPOCH, Comparison, Difference, Exchange, JsonValue, PopulationCount, Reject
+from gnomon.store.batches import (
+    Columns,
+    comparison_columns,
+    difference_columns,
+    exchange_columns,
+    population_columns,
+    reject_columns,
+)
 from gnomon.store.log.layout import StoreInfo
 from gnomon.store.log.manifest import Position
 from gnomon.store.log.recall import Recall
@@ -32,12 +39,14 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What lands together.
 
     `exchanges` are redacted, each with its endpoint's name and the `started_at` of the comparison that it belongs to.
-    `position` is where to read on after a crash, and `state` what else its reader must know then.
+    `populations` are of records that no batch before has counted. `position` is where to read on after a crash, and
+    `state` what else its reader must know then.
     """
 
     comparisons: Sequence[Compared] = ()
     exchanges: Sequence[tuple[Exchange, str, datetime]] = ()
     rejects: Sequence[Reject] = ()
+    populations: Sequence[PopulationCount] = ()
     position: Position
     state: dict[str, JsonValue] = {}
 
@@ -129,6 +138,7 @@ class LogWriter:
         parts = [_compared(fresh)] if fresh else []
         parts += [_exchanged(exchanges)] if exchanges else []
         parts += [_refused(rejects)] if rejects else []
+        parts += [_counted(batch.populations)] if batch.populations else []
         before = self._series.footer.seq
         try:
             size = self._series.commit(parts, batch.position, batch.state)
@@ -255,3 +265,8 @@ def _exchanged(rows: Sequence[tuple[Exchange, str, datetime]]) -> tuple[int, Col
 def _refused(rows: Sequence[Reject]) -> tuple[int, Columns]:
     """Rejects as a row group."""
     return len(rows), reject_columns(rows) | {"kind": pa.repeat("reject", len(rows))}
+
+
+def _counted(rows: Sequence[PopulationCount]) -> tuple[int, Columns]:
+    """Counts of live answers as a row group."""
+    return len(rows), population_columns(rows) | {"kind": pa.repeat("population", len(rows))}
