@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.formats.framing import split_frame, split_indexes
-from gnomon.core.formats.registered import RegisteredSchema, read_framed_json, schema_reader
-from gnomon.core.json import Unreadable
+from gnomon.core.formats.registered import RegisteredSchema, schema_reader, unframed
+from gnomon.core.json import Unreadable, loads
 
 
 def serialized(file: descriptor_pb2.FileDescriptorProto) -> str:
@@ -95,11 +95,11 @@ def test_avro_is_read_by_what_it_refers_to() -> None:
 
 def test_json_may_have_the_id_of_a_schema_before_it() -> None:
     """No JSON begins with a zero byte."""
-    assert read_framed_json(b'\x00\x00\x00\x00\x07{"a": 1}') == {"a": 1}
-    assert read_framed_json(b'{"a": 1}') == {"a": 1}
+    assert unframed(loads)(b'\x00\x00\x00\x00\x07{"a": 1}') == {"a": 1}
+    assert unframed(loads)(b'{"a": 1}') == {"a": 1}
     for data in (b"\x00\x00\x00\x00", b"\x00\x00\x00\x00\x01", b"\x01\x00\x00\x00\x01{}"):
         with pytest.raises(Unreadable):
-            read_framed_json(data)
+            unframed(loads)(data)
 
 
 @given(st.binary(max_size=60))

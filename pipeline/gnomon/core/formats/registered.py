@@ -14,11 +14,11 @@ from google.protobuf.message import DecodeError
 from gnomon.core.formats.avro import AvroSchema
 from gnomon.core.formats.framing import split_frame, split_indexes
 from gnomon.core.formats.protobuf import UNKNOWN_FIELDS, Descriptors, read_message
-from gnomon.core.json import MAX_DEPTH, Unreadable, loads
+from gnomon.core.json import MAX_DEPTH, Unreadable
 from gnomon.errors import InputError
 from gnomon.model import JsonValue
 
-__all__ = ["RegisteredSchema", "SchemaKind", "ValueReader", "read_framed_json", "schema_reader"]
+__all__ = ["RegisteredSchema", "SchemaKind", "ValueReader", "schema_reader", "unframed"]
 
 SchemaKind: TypeAlias = Literal["avro", "protobuf"]
 ValueReader: TypeAlias = Callable[[bytes], JsonValue]
@@ -53,14 +53,14 @@ def schema_reader(kind: SchemaKind, schema: RegisteredSchema) -> ValueReader:
     return _Messages(schema).read
 
 
-def read_framed_json(data: bytes) -> JsonValue:
-    """Read JSON with a schema's id before it, or without one; the schema is not needed for that.
+def unframed(read: ValueReader) -> ValueReader:
+    """Give what reads a value with a schema's id before it, or without one; the schema is not needed for that."""
 
-    Raises:
-        Unreadable: It is not JSON.
-    """
-    frame = split_frame(data)
-    return loads(data if frame is None else frame[1])
+    def read_unframed(data: bytes) -> JsonValue:
+        frame = split_frame(data)
+        return read(data if frame is None else frame[1])
+
+    return read_unframed
 
 
 class _Messages:

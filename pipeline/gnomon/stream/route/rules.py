@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from gnomon.config import Route, RouteTag
-from gnomon.core.formats.registered import ValueReader, read_framed_json
-from gnomon.core.json import dumps, loads
+from gnomon.core.formats.registered import ValueReader, unframed
+from gnomon.core.json import dumps
+from gnomon.core.members import loads_unambiguous
 from gnomon.core.patterns import Pattern
+from gnomon.core.pointer import parse_pointer
 from gnomon.core.routing import EventRouter, Tag, scalar_text
 from gnomon.core.taint import TaintedIds
 from gnomon.stream.route.judging import ReadBack, RouteJudge
@@ -43,7 +46,8 @@ def make_judge(
     schemas: Schemas | None = None
     read: ValueReader | None = None
     if route.value == "json":
-        read = loads if registry is None else read_framed_json
+        read = loads_unambiguous(_names(tags, route))
+        read = read if registry is None else unframed(read)
     elif route.value != "bytes" and registry is not None:
         schemas = Schemas(registry, route.value)
         read = schemas.read
@@ -51,6 +55,14 @@ def make_judge(
     if route.taint is not None:
         tainted = TaintedIds(route.taint.path, route.taint.span // timedelta(milliseconds=1))
     return RouteJudge(EventRouter(tags, read), schemas, tainted=tainted, synthetic=route.synthetic, read_back=read_back)
+
+
+def _names(tags: Sequence[Tag], route: Route) -> frozenset[str] | None:
+    """Names of the members that are looked at; None where a `*` looks at all."""
+    paths = [tag.path for tag in tags if tag.path is not None]
+    paths += [] if route.taint is None else [route.taint.path]
+    names = frozenset(step for path in paths for step in parse_pointer(path))
+    return None if "*" in names else names
 
 
 def _make_tag(tag: RouteTag) -> Tag:
