@@ -26,7 +26,8 @@ def children(pid: int) -> set[int]:
 def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     """The table names each regression with the requests that show it; the last line counts them."""
     done = subprocess.run(
-        [*COMMAND, "--seconds", "1", "--directory", str(tmp_path)],
+        [*COMMAND, "--seconds", "1"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=180,
@@ -41,7 +42,7 @@ def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     assert "Alert: critical, the candidate diverges (shop@2), by requests demo-0" in done.stdout
     counted = subprocess.run(
         [sys.executable, "-m", "gnomon", "query", "--csv", "SELECT count(*) FROM comparisons WHERE role = 'shadow'"],
-        cwd=tmp_path,
+        cwd=tmp_path / "gnomon-demo",
         capture_output=True,
         text=True,
         check=True,
