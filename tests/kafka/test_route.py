@@ -256,6 +256,47 @@ def test_users_are_read_again_when_their_file_changes(
     assert clean == [b"3", b"5"]
 
 
+def test_a_preview_says_where_events_would_go_and_sends_nothing(
+    kafka_process: KafkaProcess, split: Split, tmp_path: Path
+) -> None:
+    """By destination and rule, in order and with taint, as the filter would; outputs stay as they are."""
+    route = split.configure(
+        tmp_path, 'tags = [{ path = "/probe", equals = true }]\ntaint = { path = "/s", for = "1h" }'
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GNOMON_")}
+    environment |= {"GNOMON_KAFKA": kafka_process.bootstrap, "GNOMON_CONFIG": str(route)}
+
+    def preview(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "gnomon", "route", "preview", *more]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    sender = EventSender(kafka_process.bootstrap, split.source)
+    values = [b'{"s": "a"}', b'{"s": "a", "probe": true}', b'{"s": "a", "n": 2}', b'{"s": "b"}', b"{", None]
+    for value in values:
+        sender.send(Business(0, b"k", value, [], False), partition=1)
+    sender.flush()
+    ran = preview("--from", split.source, "--json")
+    [told] = json.loads(ran.stdout)
+    found = {(row["destination"], row["rule"]): (row["events"], row["samples"][:1]) for row in told["events"]}
+    place = f"{split.source}[1]@"
+    assert found == {
+        ("clean", ""): (2, [f"{place}0"]),
+        ("synthetic", "path /probe equals true"): (1, [f"{place}1"]),
+        ("synthetic", "taint /s (not the key: best effort)"): (1, [f"{place}2"]),
+        ("quarantine", "value"): (1, [f"{place}4"]),
+        ("both", "tombstone"): (1, [f"{place}5"]),
+        ("correction", "path /probe equals true"): (1, [f"{place}0"]),
+    }
+    ran = preview()
+    assert (ran.returncode, ran.stdout.splitlines()[0].split()[:2]) == (0, ["topic", "would"])
+    assert read_all(kafka_process.bootstrap, split.clean) == []
+    ran = preview("--from", "nowhere")
+    assert ran.returncode == 2
+    assert f"no [[route]] has from = 'nowhere'; topics: {split.source}" in ran.stderr
+
+
 def test_the_audit_finds_what_todays_rules_would_not_let_through(
     kafka_process: KafkaProcess, split: Split, tmp_path: Path
 ) -> None:

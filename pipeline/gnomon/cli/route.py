@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from gnomon.cli.options import ClosestGroup, config_option, load
+from gnomon.errors import ConfigError
 
 __all__ = ["route"]
 
@@ -25,6 +26,7 @@ def route(context: click.Context, config: Path | None) -> None:
 
     \b
     Examples:
+      $ gnomon route preview
       $ gnomon route
       $ gnomon route audit --clean orders.clean
     """
@@ -87,3 +89,43 @@ def audit(context: click.Context, topic: str, follow: bool, as_json: bool, confi
                 click.echo(f"  {topic}[{leak.partition}]@{leak.offset}{key}")
     if found.leaks:
         context.exit(1)
+
+
+@route.command()
+@click.option("--from", "topic", metavar="TOPIC", help="Only this topic's [[route]].")
+@click.option("--json", "as_json", is_flag=True, help="Print one object.")
+@config_option
+@click.pass_context
+def preview(context: click.Context, topic: str | None, as_json: bool, config: Path | None) -> None:
+    """Judge what is on the topics of [[route]] now, and send nothing: where events would go, by which rule.
+
+    \b
+    Examples:
+      $ gnomon route preview
+      $ gnomon route preview --from orders --json
+    """
+    loaded = load(context, config)
+    from gnomon.cli.tables import print_table
+    from gnomon.cli.text import one_line
+    from gnomon.stream.route.preview import preview_route
+
+    routes = [route for route in loaded.routes if topic in {None, route.source}]
+    if not routes:
+        known = ", ".join(sorted(route.source for route in loaded.routes)) or "there is no [[route]]"
+        raise ConfigError(
+            f"no [[route]] has from = {topic!r}" if topic else "there is no [[route]]", f"topics: {known}"
+        )
+    settings = loaded.settings
+    found = {route.source: asyncio.run(preview_route(settings.kafka, settings.registry, route)) for route in routes}
+    if as_json:
+        report = [{"topic": name, "events": msgspec.to_builtins(rows)} for name, rows in found.items()]
+        click.echo(msgspec.json.encode(report).decode())
+        return
+    print_table(
+        ["topic", "would go to", "by rule", "events", "for example"],
+        [
+            (name, row.destination, one_line(row.rule), f"{row.events:,}", next(iter(row.samples), ""))
+            for name, rows in found.items()
+            for row in rows
+        ],
+    )

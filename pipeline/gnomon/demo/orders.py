@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -13,12 +15,17 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from gnomon.config import Kafka
+from gnomon.config import Kafka, Registry
+from gnomon.config.routes import read_routes
+from gnomon.core.routing import Routing
 from gnomon.kafka import client_options, kafka_errors
+from gnomon.stream.route.preview import preview_route
 
 __all__ = ["Counted", "Orders"]
 
 PARTITIONS: Final = 2
+OUTPUTS: Final = ("clean", "synthetic", "quarantine")
+TAINT: Final = {"path": "/session", "for": "1h"}
 UNREADABLE: Final = b'{"order": "o-0", "total": 12.'
 """What an exporter wrote that nobody looks after any more."""
 _SECONDS: Final = 15.0
@@ -35,7 +42,7 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class Orders:
-    """The topic that the shop's orders are on, and what it is split into.
+    """The topic that the shop's orders are on, and what it is split into; without transactions, what it would be.
 
     Args:
         bootstrap: The broker.
@@ -44,38 +51,40 @@ class Orders:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self.topic = topic
-        self.outputs = [f"{topic}.{name}" for name in ("clean", "synthetic", "quarantine")]
+        self.is_split = False
+        """Whether the broker has transactions, which `gnomon route` needs; known once the topics are made."""
+        self.outputs = [f"{topic}.{name}" for name in OUTPUTS]
         self._kafka = Kafka(bootstrap=bootstrap)
 
     @property
     def settings(self) -> str:
         """The route as it is written in `gnomon.toml`."""
-        return f'\n[[route]]\nfrom = "{self.topic}"\ntaint = {{ path = "/session", for = "1h" }}\n'
+        taint = ", ".join(f'{name} = "{value}"' for name, value in TAINT.items())
+        return f'\n[[route]]\nfrom = "{self.topic}"\ntaint = {{ {taint} }}\n'
 
-    def make(self) -> bool:
-        """Make the topics, with one event that cannot be read; tells whether the broker has transactions.
+    def make(self) -> None:
+        """Make the topics, with one event that cannot be read.
 
         Raises:
             DependencyError: It does not answer.
         """
-        return asyncio.run(self._make())
+        asyncio.run(self._make())
 
     def count(self) -> list[Counted]:
-        """Count all that was ordered, then what is on each output.
+        """Count all that was ordered, then what is on each output, or would be.
 
         Raises:
             DependencyError: The broker does not answer.
         """
-        return asyncio.run(self._count())
+        return asyncio.run(self._count() if self.is_split else self._preview())
 
-    async def _make(self) -> bool:
-        if not await self._has_transactions():
-            return False
+    async def _make(self) -> None:
+        self.is_split = await self._has_transactions()
         with kafka_errors(self._kafka, f"making {self.topic}"):
             admin = AIOKafkaAdminClient(**client_options(self._kafka))
             await admin.start()
             try:
-                names = {self.topic, *self.outputs}
+                names = {self.topic, *(self.outputs if self.is_split else ())}
                 await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
                 async with asyncio.timeout(_SECONDS):
                     while not names.issubset(await admin.list_topics()):  # noqa: ASYNC110 - a broker tells nobody
@@ -84,23 +93,38 @@ class Orders:
                 await admin.close()
             async with AIOKafkaProducer(**client_options(self._kafka)) as producer:
                 await producer.send_and_wait(self.topic, UNREADABLE)
-        return True
 
     async def _has_transactions(self) -> bool:
         """Whether a transaction can be begun: small brokers know none."""
         producer = AIOKafkaProducer(**client_options(self._kafka), transactional_id=f"{self.topic}.demo")
+        log = logging.getLogger("aiokafka")
+        level = log.level
+        log.setLevel(logging.CRITICAL)  # that there are none is an answer
         try:
             async with asyncio.timeout(_SECONDS):
                 await producer.start()
         except (KafkaError, OSError, TimeoutError):
             return False
         finally:
+            log.setLevel(level)
             await producer.stop()
         return True
 
     async def _count(self) -> list[Counted]:
         with kafka_errors(self._kafka, f"reading {self.topic}"):
             return [await self._count_topic(topic) for topic in (self.topic, *self.outputs)]
+
+    async def _preview(self) -> list[Counted]:
+        [route] = read_routes(({"from": self.topic, "taint": TAINT},), None)
+        revenue: dict[str, float] = defaultdict(float)
+
+        def told(record: Any, routing: Routing) -> None:  # noqa: ANN401 - aiokafka has no types
+            revenue[routing.to] += _total(record.value)
+
+        found = await preview_route(self._kafka, Registry(), route, told)
+        events = Counter({name: sum(p.events for p in found if p.destination == name) for name in revenue})
+        outputs = [Counted(f"{self.topic}.{name}", events[name], revenue[name]) for name in OUTPUTS]
+        return [Counted(self.topic, events.total(), sum(revenue.values())), *outputs]
 
     async def _count_topic(self, topic: str) -> Counted:
         events, revenue = 0, 0.0

@@ -20,7 +20,7 @@ from gnomon.demo.broker import small_broker
 from gnomon.demo.envoy import PORTS, find_envoy, write_configuration
 from gnomon.demo.findings import Findings, compare_findings
 from gnomon.demo.hook import HookServer
-from gnomon.demo.orders import Counted, Orders
+from gnomon.demo.orders import Orders
 from gnomon.demo.parts import Part, Parts, answers, free_ports
 from gnomon.demo.traffic import send
 from gnomon.errors import DependencyError, InputError
@@ -99,7 +99,6 @@ class System:
         self._broker = None if options.kafka else small_broker(self._ports["broker"])
         self._parts = Parts(options.directory, {"GNOMON_REDACT_KEY": secrets.token_hex(16)})
         self._hook = HookServer(self._ports["hook"])
-        self._orders: Orders | None = None
         self._traffic = _Traffic(f"http://127.0.0.1:{self._ports['callers']}")
 
     def __enter__(self) -> Self:
@@ -143,13 +142,10 @@ class System:
         """Where the HTTP API answers."""
         return f"http://127.0.0.1:{self._ports['web']}"
 
-    def orders(self) -> list[Counted]:
-        """Count what was ordered and where the filter sent it; empty where the broker has no transactions.
-
-        Raises:
-            DependencyError: The broker does not answer.
-        """
-        return self._orders.count() if self._orders is not None else []
+    @property
+    def orders(self) -> Orders:
+        """The shop's orders, and what the filter makes of them."""
+        return self._orders
 
     def _start(self) -> None:
         ports = self._ports
@@ -163,20 +159,17 @@ class System:
             web=ports["web"],
             hook=ports["hook"],
         )
-        if self._options.kafka:
-            orders = Orders(bootstrap, f"{topic}.orders")
-            if orders.make():
-                self._orders = orders
-                settings += orders.settings
-        (self._options.directory / "gnomon.toml").write_text(settings, encoding="utf-8")
+        self._orders = Orders(bootstrap, f"{topic}.orders" if self._options.kafka else "orders")
+        (self._options.directory / "gnomon.toml").write_text(settings + self._orders.settings, encoding="utf-8")
         configuration = write_configuration(self._options.directory / "envoy", ports)
         if self._broker is not None:
             self._step("broker", [self._broker])
         self._create_topics()
-        events = [] if self._orders is None else [bootstrap, self._orders.topic]
-        shops = [self._shop("live", 1, *events), self._shop("shadow", 2), self._shop("control", 1)]
+        self._orders.make()
+        live = self._shop("live", 1, bootstrap, self._orders.topic)
+        shops = [live, self._shop("shadow", 2), self._shop("control", 1)]
         self._step("shop: live, candidate, control", shops)
-        if self._orders is not None:
+        if self._orders.is_split:
             self._step("the filter of the orders", [self._gnomon("route", "route")])
         self._step("collector and worker", [self._gnomon("collect", "collector"), self._gnomon("worker", "worker")])
         command = [str(self._envoy), "-c", configuration.name, "--disable-hot-restart", "--concurrency", "1"]

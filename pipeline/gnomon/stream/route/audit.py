@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any, Final, Self
 import msgspec
 
 from gnomon.config import Kafka, Registry, Route, Settings
-from gnomon.errors import ConfigError, DependencyError
+from gnomon.errors import ConfigError
 from gnomon.kafka import kafka_errors
 from gnomon.operations import AuditMetrics, OperationsServer, Readiness
 from gnomon.store.log import StoreInfo, TableWriter
 from gnomon.stream.route.judging import RouteJudge
-from gnomon.stream.route.reading import POLL_MS, STILL_SECONDS, is_read, reading
+from gnomon.stream.route.reading import POLL_MS, read_committed, reading
 from gnomon.stream.route.registry import RegistryClient
 from gnomon.stream.route.rules import make_judge, open_users
 from gnomon.stream.route.tally import Tally
@@ -126,24 +125,14 @@ async def audit_topic(kafka: Kafka, topic: str, judges: Judges) -> Audit:
         ConfigError: There is no such topic.
     """
     audit = Audit(topic)
-    with kafka_errors(kafka, f"reading {topic}"):
-        async with judges, reading(kafka, topic, {}) as consumer:
-            ends = await consumer.end_offsets(list(consumer.assignment()))
-            moved = time.monotonic()
-            while not await is_read(consumer, ends):
-                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=10_000)
-                moved = time.monotonic() if found else moved
-                if time.monotonic() - moved > STILL_SECONDS:
-                    raise DependencyError(f"nothing more came of {topic} in {STILL_SECONDS:.0f} s", "try again")
-                for tp, records in found.items():
-                    await judges.prepare(records)
-                    for record in records:
-                        if record.offset >= ends[tp]:
-                            break
-                        audit.events += 1
-                        rule = judges.leak(record)
-                        if rule is not None:
-                            audit.add(record, rule)
+    async with judges:
+        async for _, records in read_committed(kafka, topic):
+            await judges.prepare(records)
+            audit.events += len(records)
+            for record in records:
+                rule = judges.leak(record)
+                if rule is not None:
+                    audit.add(record, rule)
     return audit
 
 

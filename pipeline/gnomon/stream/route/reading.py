@@ -16,7 +16,7 @@ from gnomon.kafka import check_connection, client_options, kafka_errors
 from gnomon.stream.names import read_any_names
 from gnomon.stream.topics import count_partitions
 
-__all__ = ["POLL_MS", "STILL_SECONDS", "is_read", "read_back", "reading"]
+__all__ = ["POLL_MS", "STILL_SECONDS", "is_read", "read_back", "read_committed", "reading"]
 
 POLL_MS: Final = 500
 STILL_SECONDS: Final = 60.0
@@ -69,6 +69,30 @@ async def is_read(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -
         if await consumer.position(tp) < min(end, end if stable is None or stable < 0 else stable):
             return False
     return True
+
+
+async def read_committed(kafka: Kafka, topic: str) -> AsyncIterator[tuple[int, list[Any]]]:
+    """Read all that is committed on a topic now: partitions with some of their records, in order.
+
+    Args:
+        kafka: Where the brokers are.
+        topic: The topic.
+
+    Raises:
+        ConfigError: There is no such topic.
+        DependencyError: No broker can be reached, or it stops answering.
+    """
+    with kafka_errors(kafka, f"reading {topic}"):
+        async with reading(kafka, topic, {}) as consumer:
+            ends = await consumer.end_offsets(list(consumer.assignment()))
+            moved = time.monotonic()
+            while not await is_read(consumer, ends):
+                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=10_000)
+                moved = time.monotonic() if found else moved
+                if time.monotonic() - moved > STILL_SECONDS:
+                    raise DependencyError(f"nothing more came of {topic} in {STILL_SECONDS:.0f} s", "try again")
+                for tp, records in found.items():
+                    yield tp.partition, [record for record in records if record.offset < ends[tp]]
 
 
 async def read_back(kafka: Kafka, topic: str, partition: int, since: int) -> AsyncIterator[list[Any]]:
