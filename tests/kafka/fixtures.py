@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
-from tests.kafka.brokers import Broker, KafkaProcess, find_broker_kind, start_broker
+from tests.kafka.brokers import Broker, KafkaProcess, find_broker_kind, start_broker, wait_for
 from tests.kafka.certificates import Certificates, make_certificates
 
 
@@ -44,6 +44,8 @@ class Topics:
         name = self.name(about)
         topic = NewTopic(name, partitions, 1, config=dict(config or {}))
         self.admin.create_topics([topic], operation_timeout=30)[name].result(60)
+        # Whoever made it is answered by the controller; brokers hear of it a moment later
+        wait_for(f"{name} is known", lambda: name in self.admin.list_topics(timeout=30).topics, 60)
         return name
 
 

@@ -9,12 +9,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from tests.kafka.brokers import KafkaProcess, wait_for
+from confluent_kafka.admin import AdminClient, NewTopic
+from tests.kafka.brokers import KafkaProcess, start_broker, wait_for
 from tests.kafka.fixtures import Topics
 from tests.kafka.routers import (
     Business,
@@ -383,3 +385,26 @@ def test_outputs_that_do_not_fit_are_refused_before_anything_is_read(
     worker = start(split._replace(quarantine=few))
     assert worker.process.wait(60) == 2
     assert f"'{few}' has 3 partitions, '{split.source}' has 4" in worker.log.read_text()
+
+
+@pytest.mark.demo
+def test_a_broker_without_transactions_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    """It is named, with what would do: events could not be sent on exactly once."""
+    with ExitStack() as stack:
+        broker = start_broker("pypi", stack)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        names = ["orders", "orders.clean", "orders.synthetic", "orders.quarantine"]
+        for made in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
+            made.result(30)
+        (tmp_path / "gnomon.toml").write_text('[[route]]\nfrom = "orders"\n')
+        ran = subprocess.run(
+            [sys.executable, "-m", "gnomon", "route"],
+            env={**os.environ, "GNOMON_KAFKA": broker.bootstrap},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert ran.returncode == 4
+    assert f"the brokers at {broker.bootstrap} let gnomon route have no transactions" in ran.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from confluent_kafka.admin import ConfigResource
 from tests.kafka.brokers import Broker, free_port
@@ -51,6 +53,30 @@ def test_a_topic_with_other_partitions_is_left_and_told(
     ]
     assert f"{there} has 2 partitions where 8 were asked for; it is left as it is" in printed.err
     assert len(topics.admin.list_topics(there, 30).topics[there].partitions) == 2
+
+
+@pytest.mark.apache_kafka
+def test_outputs_of_routes_are_made_like_the_topic_that_is_split(
+    names: list[str],
+    topics: Topics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As many partitions, kept for as long, for events as large; a topic that is not there is told."""
+    config = {"retention.ms": "86400000", "max.message.bytes": "3000000"}
+    source, missing = topics.make(partitions=3, config=config), topics.name("missing")
+    (tmp_path / "gnomon.toml").write_text(f'[[route]]\nfrom = "{source}"\n[[route]]\nfrom = "{missing}"\n')
+    monkeypatch.chdir(tmp_path)
+    outputs = [f"{source}.{name}" for name in ("clean", "quarantine", "synthetic")]
+    for done in ("made", "is there already"):
+        assert main(["topics", "create", "--partitions", "2"]) == 0
+        printed = capsys.readouterr()
+        assert printed.out.splitlines()[len(names) :] == [f"{name}: {done}, 3 partitions" for name in outputs]
+        assert printed.err == f"gnomon: warning: {missing} is not there; make it, then its outputs with this\n"
+    resource = ConfigResource(ConfigResource.Type.TOPIC, outputs[0])
+    found = topics.admin.describe_configs([resource])[resource].result(30)
+    assert {name: found[name].value for name in config} == config
 
 
 @pytest.mark.apache_kafka

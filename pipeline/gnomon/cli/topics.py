@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gnomon.cli.options import ClosestGroup, config_option, load
+from gnomon.config import Loaded
 
 __all__ = ["topics"]
 
@@ -29,7 +30,9 @@ def topics() -> None:
 @config_option
 @click.pass_context
 def create(context: click.Context, partitions: int, replication: int | None, config: Path | None) -> None:
-    """Make the topics that are not there: exchanges, rejects, comparisons, alerts.
+    """Make the topics that are not there: exchanges, rejects, comparisons, alerts, and the outputs of [[route]].
+
+    Outputs get the partitions, retention and largest event of the topic that is split, which has to be there.
 
     Nothing of a topic that is there is changed. To change its partitions, stop the emitters, let the workers read all
     there is, and only then change them with Kafka's own tools: the two sides of a request must meet in one partition.
@@ -41,15 +44,28 @@ def create(context: click.Context, partitions: int, replication: int | None, con
     """
     import asyncio
 
-    from gnomon.stream.topics import create_topics
+    loaded = load(context, config)
+    for line, is_warning in asyncio.run(_create(loaded, partitions, replication)):
+        click.echo(line, err=is_warning)
 
-    kafka = load(context, config).settings.kafka
-    for topic in asyncio.run(create_topics(kafka, partitions=partitions, replication=replication)):
+
+async def _create(loaded: Loaded, partitions: int, replication: int | None) -> list[tuple[str, bool]]:
+    """Make the topics; give lines to print, and which of them are warnings."""
+    from gnomon.stream.topics import create_topics, planned_outputs, planned_topics
+
+    kafka = loaded.settings.kafka
+    outputs = await planned_outputs(kafka, {route.source: route.outputs for route in loaded.routes})
+    sizes = {topic.name: topic.partitions for topic in outputs}
+    lines = []
+    planned = [*planned_topics(kafka), *outputs]
+    for topic in await create_topics(kafka, partitions=partitions, replication=replication, topics=planned):
         done = "made" if topic.state == "created" else "is there already"
-        click.echo(f"{topic.name}: {done}, {topic.partitions} partition{'' if topic.partitions == 1 else 's'}")
-        if topic.partitions != partitions:
-            click.echo(
-                f"gnomon: warning: {topic.name} has {topic.partitions} partitions where {partitions} were asked for; "
-                "it is left as it is: drain it before you change that",
-                err=True,
-            )
+        said = f"{topic.name}: {done}, {topic.partitions} partition{'' if topic.partitions == 1 else 's'}"
+        lines.append((said, False))
+        wanted = sizes.get(topic.name, partitions) or partitions
+        if topic.partitions < wanted or (topic.partitions > wanted and topic.name not in sizes):
+            has = f"gnomon: warning: {topic.name} has {topic.partitions} partitions where {wanted} were asked for"
+            lines.append((f"{has}; it is left as it is: drain it before you change that", True))
+    missing = sorted({route.source for route in loaded.routes if route.clean not in sizes})
+    lines += [(f"gnomon: warning: {name} is not there; make it, then its outputs with this", True) for name in missing]
+    return lines

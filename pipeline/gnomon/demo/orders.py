@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,13 +11,14 @@ from typing import Any, Final
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from gnomon.config import Kafka, Registry
 from gnomon.config.routes import read_routes
 from gnomon.core.routing import Routing
+from gnomon.errors import DependencyError
 from gnomon.kafka import client_options, kafka_errors
+from gnomon.stream.route.app import check_transactions
 from gnomon.stream.route.preview import preview_route
 
 __all__ = ["Counted", "Orders"]
@@ -96,18 +96,10 @@ class Orders:
 
     async def _has_transactions(self) -> bool:
         """Whether a transaction can be begun: small brokers know none."""
-        producer = AIOKafkaProducer(**client_options(self._kafka), transactional_id=f"{self.topic}.demo")
-        log = logging.getLogger("aiokafka")
-        level = log.level
-        log.setLevel(logging.CRITICAL)  # that there are none is an answer
         try:
-            async with asyncio.timeout(_SECONDS):
-                await producer.start()
-        except (KafkaError, OSError, TimeoutError):
+            await check_transactions(self._kafka)
+        except DependencyError:
             return False
-        finally:
-            log.setLevel(level)
-            await producer.stop()
         return True
 
     async def _count(self) -> list[Counted]:

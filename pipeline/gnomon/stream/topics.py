@@ -29,12 +29,21 @@ from gnomon.config import Kafka
 from gnomon.errors import ConfigError, DependencyError, UsageError
 from gnomon.kafka import check_connection, client_options, kafka_errors
 
-__all__ = ["PARTITIONS", "MadeTopic", "committed_offset", "count_partitions", "create_topics", "planned_topics"]
+__all__ = [
+    "PARTITIONS",
+    "MadeTopic",
+    "committed_offset",
+    "count_partitions",
+    "create_topics",
+    "planned_outputs",
+    "planned_topics",
+]
 
 PARTITIONS: Final = 8
 """Partitions of a topic where nobody says otherwise: as many workers can share the work."""
 MAX_MESSAGE_BYTES: Final = 2 * 2**20
 """Twice what emitters make at most: a batch of one record, and what Kafka puts around it, always fits."""
+_COPIED: Final = ("cleanup.policy", "max.message.bytes", "retention.bytes", "retention.ms")
 _COMPARISONS: Final = "gnomon.comparisons"
 _TIMEOUT_MS: Final = 30_000
 _COPIES: Final = 3
@@ -42,20 +51,22 @@ _PAUSE_SECONDS: Final = 0.1
 
 
 class PlannedTopic(msgspec.Struct, frozen=True):
-    """A topic of the settings; `retention` is how long Kafka keeps its records."""
+    """A topic to be made: with what configuration, all else being the broker's default, and of how many partitions."""
 
     name: str
-    retention: timedelta
+    config: dict[str, str]
+    partitions: int | None = None
 
-    @property
-    def config(self) -> dict[str, str]:
-        """What the topic is made with; all else is the broker's default."""
-        milliseconds = self.retention // timedelta(milliseconds=1)
-        return {
+    @classmethod
+    def kept(cls, name: str, retention: timedelta) -> PlannedTopic:
+        """Give a topic of the settings, whose records Kafka keeps for so long."""
+        milliseconds = retention // timedelta(milliseconds=1)
+        config = {
             "cleanup.policy": "delete",
             "retention.ms": str(milliseconds),
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
         }
+        return cls(name, config)
 
 
 class MadeTopic(msgspec.Struct, frozen=True):
@@ -72,10 +83,10 @@ def planned_topics(kafka: Kafka) -> list[PlannedTopic]:
     Exchanges are kept for three days, so a weekend without workers loses none; what goes out is kept for longer.
     """
     planned = [
-        PlannedTopic(kafka.topic, timedelta(days=3)),
-        PlannedTopic(kafka.rejects, timedelta(days=7)),
-        PlannedTopic(kafka.comparisons or _COMPARISONS, timedelta(days=7)),
-        PlannedTopic(kafka.alerts, timedelta(days=30)),
+        PlannedTopic.kept(kafka.topic, timedelta(days=3)),
+        PlannedTopic.kept(kafka.rejects, timedelta(days=7)),
+        PlannedTopic.kept(kafka.comparisons or _COMPARISONS, timedelta(days=7)),
+        PlannedTopic.kept(kafka.alerts, timedelta(days=30)),
     ]
     return [topic for topic in planned if topic.name]
 
@@ -91,7 +102,7 @@ async def create_topics(
 
     Args:
         kafka: Where the brokers are, and the names.
-        partitions: Of each topic that is made.
+        partitions: Of each topic that is made and says nothing else.
         replication: Copies of each; None: as many as the broker makes by default.
         topics: Those to make; all of the settings by default.
 
@@ -118,6 +129,30 @@ async def create_topics(
         MadeTopic(topic.name, "created" if topic.name in made else "exists", there.get(topic.name, partitions))
         for topic in planned
     ]
+
+
+async def planned_outputs(kafka: Kafka, sources: Mapping[str, Sequence[str]]) -> list[PlannedTopic]:
+    """Give the topics that business topics are split into, each as its source is: partitions, retention, largest event.
+
+    Args:
+        kafka: Where the brokers are.
+        sources: Names of outputs by the name of their source; sources that are not there are left out.
+
+    Raises:
+        DependencyError: No broker can be reached, or it does not let us.
+    """
+    if not sources:
+        return []
+    await check_connection(kafka)
+    planned = {}
+    with kafka_errors(kafka, "looking at topics"):
+        async with _admin(kafka) as admin:
+            there = await _partitions_of(admin)
+            for source in sources.keys() & there.keys():
+                config = await _config_of(admin, source)
+                for name in sources[source]:
+                    planned[name] = PlannedTopic(name, config, there[source])
+    return [planned[name] for name in sorted(planned)]
 
 
 async def count_partitions(kafka: Kafka) -> dict[str, int]:
@@ -174,19 +209,28 @@ async def _default_replication(admin: AIOKafkaAdminClient) -> int:
     """Ask the broker how many copies it makes by default; where it does not tell, three or one for each broker."""
     brokers: list[Mapping[str, Any]] = (await admin.describe_cluster())["brokers"]
     name = "default.replication.factor"
-    asked = ConfigResource(ConfigResourceType.BROKER, str(brokers[0]["node_id"]), configs={name: ""})
     with suppress(KafkaError, ValueError, LookupError):
-        (answer,) = await admin.describe_configs([asked])
-        for *_, entries in answer.resources:
-            for entry in entries:
-                if entry[0] == name:
-                    return int(entry[1])
+        return int((await _asked(admin, ConfigResourceType.BROKER, str(brokers[0]["node_id"]), [name]))[name])
     return min(_COPIES, len(brokers))
+
+
+async def _config_of(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    """Give what says how long records of a topic are kept and how large they may be, as far as the broker tells."""
+    with suppress(KafkaError, ValueError, LookupError):
+        return await _asked(admin, ConfigResourceType.TOPIC, topic, _COPIED)
+    return {}
+
+
+async def _asked(
+    admin: AIOKafkaAdminClient, kind: ConfigResourceType, name: str, wanted: Sequence[str]
+) -> dict[str, str]:
+    (answer,) = await admin.describe_configs([ConfigResource(kind, name, configs=dict.fromkeys(wanted, ""))])
+    return {entry[0]: entry[1] for *_, entries in answer.resources for entry in entries if entry[0] in wanted}
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[PlannedTopic], partitions: int, copies: int) -> set[str]:
     """Make topics; give the names of those that somebody else did not make before."""
-    new = [NewTopic(topic.name, partitions, copies, topic_configs=topic.config) for topic in topics]
+    new = [NewTopic(topic.name, topic.partitions or partitions, copies, topic_configs=topic.config) for topic in topics]
     response = await admin.create_topics(new, timeout_ms=_TIMEOUT_MS)
     made = set()
     for name, code, *said in response.topic_errors:

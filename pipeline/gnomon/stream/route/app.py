@@ -11,11 +11,12 @@ from typing import Any, Final, cast
 
 import faust
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from gnomon.config import Kafka, Route, Settings
-from gnomon.errors import ConfigError, GnomonError
+from gnomon.errors import ConfigError, DependencyError, GnomonError
 from gnomon.kafka import client_options
 from gnomon.operations import OperationsServer
 from gnomon.store.log import Maintainer, Retention, StoreInfo, store_at
@@ -30,10 +31,11 @@ from gnomon.stream.route.users import Users
 from gnomon.stream.topics import committed_offset, count_partitions
 from gnomon.stream.transport import Consumer, Slice, SliceSchema
 
-__all__ = ["RouteApp", "check_routes", "group_of", "make_route_app"]
+__all__ = ["RouteApp", "check_routes", "check_transactions", "group_of", "make_route_app"]
 
 logger = logging.getLogger(__name__)
 
+_CHECK_SECONDS: Final = 30.0
 _TICK_SECONDS: Final = 0.25
 _USERS_SECONDS: Final = 1.0
 _AUDIT_SECONDS: Final = 10.0
@@ -51,13 +53,38 @@ async def check_routes(settings: Settings, routes: tuple[Route, ...]) -> None:
 
     Raises:
         ConfigError: There is no route, or topics do not fit.
-        DependencyError: No broker can be reached.
+        DependencyError: No broker can be reached, or none has transactions.
     """
     if not routes:
         raise ConfigError("there is no [[route]] in the settings", 'write [[route]] with from = "TOPIC"')
     partitions = await count_partitions(settings.kafka)
     for route in routes:
         check_outputs(route, partitions)
+    await check_transactions(settings.kafka)
+
+
+async def check_transactions(kafka: Kafka) -> None:
+    """See that the brokers have transactions, and let us have them.
+
+    Raises:
+        DependencyError: They do not, or they do not answer.
+    """
+    producer = AIOKafkaProducer(**client_options(kafka), transactional_id=f"{group_of(kafka)}-check")
+    log = logging.getLogger("aiokafka")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # what is wrong is said once, in a sentence
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await producer.start()
+    except (KafkaError, OSError, TimeoutError) as error:
+        why = str(error).rstrip(": ") or type(error).__name__
+        what = f"the brokers at {kafka.bootstrap} let gnomon route have no transactions: {why}"
+        raise DependencyError(
+            what, "it needs Apache Kafka, or what has its transactions, and to be allowed them"
+        ) from error
+    finally:
+        log.setLevel(level)
+        await producer.stop()
 
 
 class RouteApp(faust.App):
