@@ -215,11 +215,13 @@ class _Run:
         for member in members:
             group.add(member)
         joined = group.joined(self.engine.options.expect)
-        if joined.live is not None:
-            self._count(joined.live.exchange)
-        if joined.live is not None and not joined.others and not joined.missing:
+        live = joined.live
+        if live is not None and not joined.others and not joined.missing:
+            self._count(live.exchange)
             return
         request = self.engine.compare(joined)
+        if live is not None:
+            self._count(live.exchange, request.endpoint)
         for compared in request.compared:
             self.stage.add(compared.comparison, compared.differences)
             if compared.unread is not None and compared.comparison.outcome == "incomparable":
@@ -229,9 +231,9 @@ class _Run:
             for exchange in self.engine.evidence(request):
                 self.stage.add_exchange(exchange, request.endpoint, started_at)
 
-    def _count(self, live: Exchange) -> None:
+    def _count(self, live: Exchange, endpoint: str | None = None) -> None:
         """Count a live answer, and stage what was counted before it becomes much."""
-        self.populations.add(live)
+        self.populations.add(live, endpoint)
         if len(self.populations) >= _POPULATIONS_AT_ONCE:
             self.stage.add_populations(self.populations.drain())
 

@@ -129,11 +129,13 @@ class Populations:
         """How many services, endpoints, targets and minutes are counted."""
         return len(self._counts)
 
-    def add(self, exchange: Exchange) -> None:
-        """Count an exchange, if it is a real caller's answer by live."""
+    def add(self, exchange: Exchange, endpoint: str | None = None) -> None:
+        """Count an exchange, if it is a real caller's answer by live; `endpoint` is its name where that is known."""
         if exchange.role != "live" or exchange.synthetic is not None:
             return
-        key = (exchange.service, self._naming.name(exchange), exchange.target, exchange.started_us // _MINUTE_US)
+        if endpoint is None:
+            endpoint = self._naming.name(exchange)
+        key = (exchange.service, endpoint, exchange.target, exchange.started_us // _MINUTE_US)
         counted = self._counts.get(key)
         if counted is None:
             counted = self._counts[key] = _Counted()
