@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import ConfigResource
+from confluent_kafka.admin import ConfigResource, NewPartitions
 from tests.kafka.brokers import Broker, free_port
 from tests.kafka.fixtures import Topics
 
@@ -77,6 +77,43 @@ def test_outputs_of_routes_are_made_like_the_topic_that_is_split(
     resource = ConfigResource(ConfigResource.Type.TOPIC, outputs[0])
     found = topics.admin.describe_configs([resource])[resource].result(30)
     assert {name: found[name].value for name in config} == config
+
+
+@pytest.mark.apache_kafka
+def test_what_has_to_be_remembered_is_not_compacted(
+    names: list[str],
+    topics: Topics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor is what is in quarantine; an output of two routes does for both. Where taint needs it, others are refused."""
+    config = {"cleanup.policy": "compact", "retention.ms": "60000"}
+    one, other = topics.make(partitions=2, config=config), topics.make(partitions=3)
+    refused = topics.name("refused")
+    (tmp_path / "gnomon.toml").write_text(
+        f'[[route]]\nfrom = "{one}"\nquarantine = "{refused}"\ntaint = {{ path = "/s", for = "1h" }}\n'
+        f'[[route]]\nfrom = "{other}"\nquarantine = "{refused}"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["topics", "create"]) == 0
+    assert f"{refused}: made, 3 partitions" in capsys.readouterr().out.splitlines()
+
+    def config_of(topic: str) -> tuple[str, str]:
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        found = topics.admin.describe_configs([resource])[resource].result(30)
+        return found["cleanup.policy"].value, found["retention.ms"].value
+
+    assert config_of(f"{one}.clean") == ("compact", "60000")
+    assert config_of(f"{one}.synthetic") == ("delete", "3600000")
+    assert config_of(refused) == ("delete", str(7 * 24 * 3600 * 1000))
+    (tmp_path / "gnomon.toml").write_text(
+        f'[[route]]\nfrom = "{other}"\nsynthetic = "{one}"\nquarantine = "{refused}"\n'
+        'taint = { path = "/s", for = "1h" }\n'
+    )
+    topics.admin.create_partitions([NewPartitions(one, 3)])[one].result(30)
+    assert main(["route"]) == 2
+    assert f"taint is remembered by '{one}', and it is compacted (cleanup.policy)" in capsys.readouterr().err
 
 
 @pytest.mark.apache_kafka

@@ -54,7 +54,7 @@ async def _create(loaded: Loaded, partitions: int, replication: int | None) -> l
     from gnomon.stream.topics import create_topics, planned_outputs, planned_topics
 
     kafka = loaded.settings.kafka
-    outputs = await planned_outputs(kafka, {route.source: route.outputs for route in loaded.routes})
+    outputs = await planned_outputs(kafka, loaded.routes)
     sizes = {topic.name: topic.partitions for topic in outputs}
     lines = []
     planned = [*planned_topics(kafka), *outputs]

@@ -25,7 +25,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from gnomon.config import Kafka
+from gnomon.config import Kafka, Route
 from gnomon.errors import ConfigError, DependencyError, UsageError
 from gnomon.kafka import check_connection, client_options, kafka_errors
 
@@ -44,6 +44,7 @@ PARTITIONS: Final = 8
 MAX_MESSAGE_BYTES: Final = 2 * 2**20
 """Twice what emitters make at most: a batch of one record, and what Kafka puts around it, always fits."""
 _COPIED: Final = ("cleanup.policy", "max.message.bytes", "retention.bytes", "retention.ms")
+_FOR_EVER: Final = -1
 _COMPARISONS: Final = "gnomon.comparisons"
 _TIMEOUT_MS: Final = 30_000
 _COPIES: Final = 3
@@ -67,6 +68,17 @@ class PlannedTopic(msgspec.Struct, frozen=True):
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
         }
         return cls(name, config)
+
+    def joined(self, other: PlannedTopic) -> PlannedTopic:
+        """Give a topic that does for both."""
+        config = self.config | other.config
+        for name in ("max.message.bytes", "retention.bytes", "retention.ms"):
+            sizes = [int(one.config[name]) for one in (self, other) if name in one.config]
+            if sizes:
+                config[name] = str(_FOR_EVER if _FOR_EVER in sizes else max(sizes))
+        if "delete" in (self.config.get("cleanup.policy"), other.config.get("cleanup.policy")):
+            config["cleanup.policy"] = "delete"
+        return PlannedTopic(self.name, config, max(self.partitions or 0, other.partitions or 0) or None)
 
 
 class MadeTopic(msgspec.Struct, frozen=True):
@@ -131,28 +143,62 @@ async def create_topics(
     ]
 
 
-async def planned_outputs(kafka: Kafka, sources: Mapping[str, Sequence[str]]) -> list[PlannedTopic]:
+async def planned_outputs(kafka: Kafka, routes: Sequence[Route]) -> list[PlannedTopic]:
     """Give the topics that business topics are split into, each as its source is: partitions, retention, largest event.
+
+    What is in quarantine is never compacted, nor what taint is remembered by, which is kept for at least as long. An
+    output of several routes gets the most of each. Routes whose source is not there are left out.
 
     Args:
         kafka: Where the brokers are.
-        sources: Names of outputs by the name of their source; sources that are not there are left out.
+        routes: The routes.
 
     Raises:
         DependencyError: No broker can be reached, or it does not let us.
     """
-    if not sources:
+    if not routes:
         return []
     await check_connection(kafka)
-    planned = {}
+    planned: dict[str, PlannedTopic] = {}
     with kafka_errors(kafka, "looking at topics"):
         async with _admin(kafka) as admin:
             there = await _partitions_of(admin)
-            for source in sources.keys() & there.keys():
-                config = await _config_of(admin, source)
-                for name in sources[source]:
-                    planned[name] = PlannedTopic(name, config, there[source])
+            for route in (route for route in routes if route.source in there):
+                config = await _config_of(admin, route.source)
+                kept = config | {"cleanup.policy": "delete"}
+                span = timedelta() if route.taint is None else route.taint.span
+                outputs = (
+                    (route.clean, config),
+                    (route.synthetic, config if route.taint is None else _kept_for(kept, span)),
+                    (route.quarantine, kept),
+                )
+                for name, wanted in outputs:
+                    topic = PlannedTopic(name, wanted, there[route.source])
+                    planned[name] = topic.joined(planned[name]) if name in planned else topic
     return [planned[name] for name in sorted(planned)]
+
+
+async def forgetful(kafka: Kafka, topic: str, span: timedelta) -> str:
+    """Say why a topic may lose records before they are so old; empty where it keeps them, or the broker does not tell.
+
+    Raises:
+        DependencyError: No broker can be reached.
+    """
+    with kafka_errors(kafka, f"looking at {topic}"):
+        async with _admin(kafka) as admin:
+            config = await _config_of(admin, topic)
+    if "compact" in config.get("cleanup.policy", ""):
+        return "it is compacted (cleanup.policy)"
+    if _kept_for(config, span) != config:
+        return f"it keeps records for {config['retention.ms']} ms (retention.ms)"
+    return ""
+
+
+def _kept_for(config: dict[str, str], span: timedelta) -> dict[str, str]:
+    """Give a configuration that keeps records for at least so long."""
+    least = span // timedelta(milliseconds=1)
+    given = int(config.get("retention.ms", _FOR_EVER))
+    return config if given == _FOR_EVER or given >= least else config | {"retention.ms": str(least)}
 
 
 async def count_partitions(kafka: Kafka) -> dict[str, int]:

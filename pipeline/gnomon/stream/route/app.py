@@ -28,7 +28,7 @@ from gnomon.stream.route.router import Router, check_outputs
 from gnomon.stream.route.rules import make_judge, open_users
 from gnomon.stream.route.sender import BATCH_BYTES, KafkaSender
 from gnomon.stream.route.users import Users
-from gnomon.stream.topics import committed_offset, count_partitions
+from gnomon.stream.topics import committed_offset, count_partitions, forgetful
 from gnomon.stream.transport import Consumer, Slice, SliceSchema
 
 __all__ = ["RouteApp", "check_routes", "check_transactions", "group_of", "make_route_app"]
@@ -60,6 +60,11 @@ async def check_routes(settings: Settings, routes: tuple[Route, ...]) -> None:
     partitions = await count_partitions(settings.kafka)
     for route in routes:
         check_outputs(route, partitions)
+        if route.taint is not None:
+            why = await forgetful(settings.kafka, route.synthetic, route.taint.span)
+            if why:
+                what = f"[[route]] from {route.source!r}: taint is remembered by {route.synthetic!r}, and {why}"
+                raise ConfigError(what, "make it keep every event for as long as taint.for")
     await check_transactions(settings.kafka)
 
 
