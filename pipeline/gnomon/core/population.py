@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
 from typing import Final, Protocol, TypeAlias
 
@@ -81,14 +81,28 @@ def bucket_top(bucket: int) -> float:
 class _Counted:
     """What is counted of one service, endpoint, target and minute."""
 
-    __slots__ = ("failed", "latencies", "requests", "shaped", "units")
+    __slots__ = ("cut", "failed", "latencies", "requests", "shaped", "units")
 
     def __init__(self) -> None:
         self.requests = 0
         self.failed = 0
         self.latencies: dict[int, int] = {}
         self.shaped = 0
-        self.units: Counter[_Unit] = Counter()
+        self.cut = {"type": 0, "value": 0}
+        self.units: dict[str, Counter[_Unit]] = {"type": Counter(), "value": Counter()}
+
+    def count_shape(self, units: Collection[_Unit], *, is_whole: bool) -> None:
+        """Count what one answer has; or, where there is too much of a kind, that its kind was cut."""
+        self.shaped += 1
+        fits = {"type": is_whole, "value": is_whole}
+        for unit in units:
+            known = self.units[unit[0]]
+            if unit in known or len(known) < MOST_FIELDS:
+                known[unit] += 1
+            else:
+                fits[unit[0]] = False
+        for measure, is_all in fits.items():
+            self.cut[measure] += not is_all
 
     def rows(self) -> Iterator[tuple[Measure, str, str, int]]:
         """Measure, field, value and how many, without those that are none."""
@@ -99,7 +113,9 @@ class _Counted:
         )
         yield from ((measure, "", "", count) for measure, count in plain if count)
         yield from (("latency", "", str(bucket), count) for bucket, count in self.latencies.items())
-        yield from ((*unit, count) for unit, count in self.units.items())
+        yield from (("cut", "", kind, count) for kind, count in self.cut.items() if count)
+        for known in self.units.values():
+            yield from ((*unit, count) for unit, count in known.items())
 
 
 class Populations:
@@ -107,7 +123,8 @@ class Populations:
 
     Shapes are those of JSON bodies of up to 256 KiB: at which patterns there is a value of which type, and which words
     stand at those that are enumerations. What rules ignore is left out; values are left out where a rule treats them as
-    equal or hides them, where a name is that of a secret, and where redaction would touch them.
+    equal or hides them, where a name is that of a secret, and where redaction would touch them. Types and words of a
+    minute's answers are bounded; where there are more, it is counted that some were `cut`: the rest is no fair sample.
 
     Args:
         naming: Names endpoints, and has their rules.
@@ -179,15 +196,13 @@ class Populations:
         if document is None:
             return
         self._looked[key] += 1
-        counted.shaped += 1
         units: set[_Unit] = set()
-        for pattern, value, shown in _walk(document[0], self._naming.rules.for_endpoint(key[0], key[1])):
+        found, is_whole = _walk(document[0], self._naming.rules.for_endpoint(key[0], key[1]))
+        for pattern, value, shown in found:
             units.add(("type", pattern, _TYPES.get(type(value), "object")))
             if shown and isinstance(value, str) and _WORD.fullmatch(value):
                 units.add(("value", pattern, self._word(key, pattern, value)))
-        for unit in units:
-            if unit in counted.units or len(counted.units) < MOST_FIELDS:
-                counted.units[unit] += 1
+        counted.count_shape(units, is_whole=is_whole)
 
     def _document(self, response: Response) -> tuple[JsonValue] | None:
         body = response.body
@@ -221,8 +236,9 @@ class Populations:
         return value
 
 
-def _walk(document: JsonValue, rules: EndpointRules) -> Iterator[tuple[str, JsonValue, bool]]:
-    """Patterns with their values, and whether a value may be shown."""
+def _walk(document: JsonValue, rules: EndpointRules) -> tuple[list[tuple[str, JsonValue, bool]], bool]:
+    """Give patterns with their values and whether a value may be shown; and whether that is all of them."""
+    found: list[tuple[str, JsonValue, bool]] = []
     stack: list[tuple[str, JsonValue, PathRules, bool]] = [("/body", document, rules.root.child("body"), True)]
     nodes = 0
     while stack and nodes < MOST_NODES:
@@ -232,7 +248,7 @@ def _walk(document: JsonValue, rules: EndpointRules) -> Iterator[tuple[str, Json
         nodes += 1
         shown = shown and here.redact is None
         if not here.aspects.ignore:
-            yield pattern, value, shown and not here.equalises and not here.aspects.noise
+            found.append((pattern, value, shown and not here.equalises and not here.aspects.noise))
         if isinstance(value, dict):
             for name, member in value.items():
                 step = "*" if here.aspects.map else escape_pattern(name)
@@ -242,3 +258,4 @@ def _walk(document: JsonValue, rules: EndpointRules) -> Iterator[tuple[str, Json
                 (f"{pattern}/*", element, here.item(index), shown)
                 for index, element in enumerate(value[:MOST_ELEMENTS])
             )
+    return found, not stack

@@ -58,6 +58,7 @@ class _Side:
         self._plain = {"requests": 0, "failed": 0, "shaped": 0}
         self._latencies: dict[int, int] = {}
         self._units: dict[tuple[str, str, str], int] = {}
+        self._cut: set[str] = set()
 
     def add(self, measure: Measure, field: str, value: str, responses: int) -> None:
         """Take one sum."""
@@ -65,12 +66,14 @@ class _Side:
             self._latencies[int(value)] = responses
         elif measure in self._plain:
             self._plain[measure] = responses
+        elif measure == "cut":
+            self._cut.add(value)
         else:
             self._units[measure, field, value] = responses
 
     def population(self) -> Population:
         """Give it all."""
-        return Population(**self._plain, latencies=self._latencies, units=self._units)
+        return Population(**self._plain, latencies=self._latencies, units=self._units, cut=frozenset(self._cut))
 
 
 _COUNTS: Final = """

@@ -49,6 +49,19 @@ PRICE = ("type", "/body/price", "number")
 TEXT = ("type", "/body/price", "string")
 
 
+def test_what_was_cut_is_not_judged() -> None:
+    """Of too many words or types those that were counted depend on who came first; the rest is judged all the same."""
+    word = ("value", "/body/state", "open")
+    one = population(30_000, {PRICE: 1, word: 0.9}, cut=frozenset({"value"}))
+    other = population(30_000, {PRICE: 1, word: 0.2})
+    assert judge_populations([pair(one, other)], LIMITS).verdict.verdict == "pass"
+    broken = population(30_000, {PRICE: 0.5, word: 0.2})
+    assert judge_populations([pair(broken, one)], LIMITS).verdict.verdict == "fail"
+    assert (
+        judge_populations([pair(broken, population(30_000, cut=frozenset({"type"})))], LIMITS).verdict.verdict != "fail"
+    )
+
+
 def test_a_canary_like_the_baseline_passes() -> None:
     """Enough answers alike in errors, latencies and shape; `pairs` is the smaller number of answers."""
     judged = judge_populations([pair(population(30_000, {PRICE: 1}), population(60_000, {PRICE: 1}))], LIMITS)

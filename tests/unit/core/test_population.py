@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections import Counter
 from typing import Any
 
@@ -135,6 +136,7 @@ def test_what_traffic_can_make_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(units([[n] for n in range(module.MOST_ELEMENTS * 2)])) == 3
     wide = counted(exchange(answer={f"f{n}": n for n in range(module.MOST_NODES * 2)}))
     assert len([key for key in wide if key[1]]) == module.MOST_FIELDS
+    assert (wide["cut", "", "type"], wide["cut", "", "value"]) == (1, 1)
     deep: Any = 1
     for _ in range(150):
         deep = {"member": deep}
@@ -150,6 +152,16 @@ def test_what_traffic_can_make_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         counting.add(exchange(f"r-{n}", answer={"state": "x"}, path=f"/{'abcde'[n]}"))
     values = Counter(row.value for row in counting.drain() if row.measure == "value")
     assert values == {"x": 2, MANY: 3}
+
+
+def test_what_was_cut_is_told() -> None:
+    """Words are cut before types: each kind has a bound of its own."""
+    rng = random.Random(1)
+    few = [{f"f{n}": rng.choice("abc") for n in range(700)} for _ in range(40)]
+    found = counted(*(exchange(f"r-{n}", answer=answer) for n, answer in enumerate(few)))
+    assert ("cut", "", "type") not in found
+    assert found["cut", "", "value"] > 0
+    assert {found["type", f"/body/f{n}", "string"] for n in range(700)} == {40}
 
 
 @given(st.floats(min_value=0.001, max_value=1e7))

@@ -40,7 +40,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     """The live answers of one build at one endpoint.
 
     `latencies` counts by bucket (`core.population`), `units` how many of the `shaped` answers have a type or a word at
-    a pattern.
+    a pattern; `cut` has the measures of which there were more than were counted.
     """
 
     requests: int = 0
@@ -48,6 +48,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True):
     latencies: dict[int, int] = {}
     shaped: int = 0
     units: dict[Unit, int] = {}
+    cut: frozenset[str] = frozenset()
 
 
 class Populations(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,13 +106,18 @@ def judge_populations(endpoints: Sequence[Populations], limits: Limits) -> Judge
 
 
 def _units(endpoint: Populations) -> list[Unit]:
-    """The types and words of both, without words of fields that are no enumeration."""
-    if not endpoint.canary.shaped or not endpoint.baseline.shaped:
+    """The types and words of both, without words of fields that are no enumeration, and without what was cut.
+
+    Which of too many were counted depends on who came first, and the rest would be missed where it is.
+    """
+    cut = endpoint.canary.cut | endpoint.baseline.cut
+    if not endpoint.canary.shaped or not endpoint.baseline.shaped or "type" in cut:
         return []
     counts: dict[Unit, int] = defaultdict(int)
     for side in (endpoint.canary, endpoint.baseline):
         for unit, count in side.units.items():
-            counts[unit] += count
+            if unit[0] not in cut:
+                counts[unit] += count
     words: dict[str, set[str]] = defaultdict(set)
     for measure, field, value in counts:
         if measure == "value":
