@@ -171,6 +171,7 @@ class Watch:
         lease = self._take()
         if lease is None:
             return False
+        keeper = asyncio.create_task(self._keep(lease))
         try:
             await self.evaluate(lease)
             async with self._couriers() as couriers:
@@ -178,6 +179,8 @@ class Watch:
                     await courier.deliver(lease, asyncio.Event())
             await self._land(lease)
         finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
             self._ledger.release(lease)
         return True
 

@@ -280,7 +280,7 @@ def test_a_preview_says_where_events_would_go_and_sends_nothing(
         sender.send(Business(0, b"k", value, [], False), partition=1)
     sender.flush()
     ran = preview("--from", split.source, "--json")
-    [told] = json.loads(ran.stdout)
+    [told] = json.loads(ran.stdout)["topics"]
     found = {(row["destination"], row["rule"]): (row["events"], row["samples"][:1]) for row in told["events"]}
     place = f"{split.source}[1]@"
     assert found == {

@@ -292,3 +292,17 @@ def test_the_ledger_is_in_the_store_or_beside_the_database(tmp_path: Path) -> No
     """Evaluators of the same data meet in the same ledger."""
     assert ledger_path(tmp_path) == tmp_path / "watch.sqlite"
     assert ledger_path(tmp_path / "g.duckdb") == tmp_path / "g.duckdb.watch"
+
+
+def test_one_evaluation_keeps_its_lease_while_a_hook_takes_long(
+    world: World, hook_server: HookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes over from it meanwhile, and says that its command was interrupted."""
+    renewed: list[datetime] = []
+    monkeypatch.setattr("gnomon.watch.RENEWAL", timedelta(milliseconds=5))
+    monkeypatch.setattr(world.ledger, "renew", lambda _, now: renewed.append(now))
+    world.seen.diverged = 500
+    hook_server.answers = ["hang"]
+    assert once(world.watch(hook(hook_server, timeout=timedelta(milliseconds=300))))
+    assert len(hook_server.received) == 1
+    assert renewed

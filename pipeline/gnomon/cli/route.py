@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from gnomon.cli.options import ClosestGroup, config_option, load
-from gnomon.errors import ConfigError
+from gnomon.errors import ConfigError, UsageError
 
 __all__ = ["route"]
 
@@ -66,6 +66,8 @@ def audit(context: click.Context, topic: str, follow: bool, as_json: bool, confi
     from gnomon.operations import configure_logging
     from gnomon.stream.route.audit import Leak, audit_topic, follow_topic, judges_of
 
+    if follow and as_json:
+        raise UsageError("--json has one object, and --follow has no end", "give one of the two")
     judges = judges_of(loaded.routes, topic, loaded.settings.registry)
     if follow:
         configure_logging(loaded.settings)
@@ -118,8 +120,8 @@ def preview(context: click.Context, topic: str | None, as_json: bool, config: Pa
     settings = loaded.settings
     found = {route.source: asyncio.run(preview_route(settings.kafka, settings.registry, route)) for route in routes}
     if as_json:
-        report = [{"topic": name, "events": msgspec.to_builtins(rows)} for name, rows in found.items()]
-        click.echo(msgspec.json.encode(report).decode())
+        topics = [{"topic": name, "events": msgspec.to_builtins(rows)} for name, rows in found.items()]
+        click.echo(msgspec.json.encode({"topics": topics}).decode())
         return
     print_table(
         ["topic", "would go to", "by rule", "events", "for example"],

@@ -172,6 +172,20 @@ def test_rejects_and_leaks_have_no_service() -> None:
     assert not measure(criterion("synthetic_leaks", 1), seen)[0].exceeded
 
 
+@pytest.mark.parametrize("later", [figures(), figures(leaks=0)])
+def test_no_leaks_end_an_alert_on_leaks(later: Figures) -> None:
+    """It says how many there were since, not that there are too few pairs: one is one too many, none is none."""
+    one = rule(criterion=criterion("synthetic_leaks", 0))
+    [found] = measure(one.criterion, figures(leaks=1))
+    state, fired = step(one, None, found, NOW)
+    assert fired is not None
+    seen = measure(one.criterion, later)
+    _, resolved = step(one, state, seen[0] if seen else None, NOW + SECOND)
+    assert resolved is not None
+    assert (resolved.state, resolved.value) == ("resolved", 0.0)
+    assert resolved.summary == "synthetic records on clean topics above 0: 0 in the last 10m"
+
+
 def test_no_data_is_no_alert() -> None:
     """An empty window has no readings, or ones that exceed nothing."""
     assert measure(criterion(), figures()) == []
