@@ -22,6 +22,7 @@ from gnomon.model import Comparison, Difference, ErrorKind, Exchange, Outcome, R
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gnomon.core.beside import Beside
     from gnomon.core.redact import Redactor
     from gnomon.core.rules import EndpointRules, RuleSet
 
@@ -92,7 +93,7 @@ class Engine:
         service = first.exchange.service
         endpoint = self.name(first.exchange)
         rules = self.rules.for_endpoint(service, endpoint)
-        request = ComparedRequest(joined, service, endpoint, rules, [])
+        request = ComparedRequest(joined, self._redactor.label(service), endpoint, rules, [])
         if joined.live is None:
             for slot in joined.others:
                 request.compared.append(self._build(request, slot, "live_missing", [], None))
@@ -174,7 +175,7 @@ class Engine:
     def _build(
         self, request: ComparedRequest, slot: Slot, outcome: Outcome, differences: list[Difference], unread: str | None
     ) -> Compared:
-        joined = request.joined
+        joined, redactor = request.joined, self._redactor
         live, other = joined.live, joined.others.get(slot)
         first = live or other
         if first is None:  # a comparison has at least one side
@@ -187,14 +188,14 @@ class Engine:
         duplicates = joined.duplicates
         comparison = Comparison(
             request_id=joined.request_id,
-            target=slot[1],
+            target=redactor.label(slot[1]),
             role="control" if slot[0] == "control" else "shadow",
             service=request.service,
             endpoint=request.endpoint,
-            method=asked.request.method,
-            path=self._redactor.target(asked.request.path),
+            method=redactor.label(asked.request.method),
+            path=redactor.target(asked.request.path),
             started_at=instant(asked.started_us),
-            live_target=live.exchange.target if live else None,
+            live_target=redactor.label(live.exchange.target) if live else None,
             live_status=mine.status,
             shadow_status=theirs.status,
             live_error=mine.error,
@@ -208,8 +209,8 @@ class Engine:
             severity=_severity(outcome, counting),
             late=bool(joined.late) and (slot in joined.late or LIVE in joined.late),
             duplicates=(duplicates.get(slot, 0) + duplicates.get(LIVE, 0)) if duplicates else 0,
-            synthetic=None if synthetic is None else self._redactor.text(synthetic),
-            flags={name: self._redactor.text(value) for name, value in asked.flags.items()} if asked.flags else {},
+            synthetic=None if synthetic is None else redactor.text(synthetic),
+            flags=redactor.flags(asked.flags),
             as_of=asked.as_of,
             rules=self.rules.version,
             topic=place.source if place and place.partition is not None else None,
@@ -221,17 +222,17 @@ class Engine:
             return Compared(comparison, [], unread=unread)
         return Compared(
             comparison,
-            self._storable(request, differences),
+            self._storable(request, differences, redactor.beside(live, other)),
             frozenset([(d.pattern, d.kind) for d in counting]),
             unread,
         )
 
-    def _storable(self, request: ComparedRequest, differences: list[Difference]) -> list[Difference]:
+    def _storable(self, request: ComparedRequest, differences: list[Difference], beside: Beside) -> list[Difference]:
         """Redact and bound; of too many differences those that count are kept first."""
         kept: Sequence[Difference] = differences
         if len(differences) > self.options.differences:
             kept = sorted(differences, key=lambda d: (d.noise, -_SEVERITIES[d.severity]))[: self.options.differences]
-        return [self._cut(self._redactor.difference(d, request.rules)) for d in kept]
+        return [self._cut(self._redactor.difference(d, request.rules, beside)) for d in kept]
 
     def _cut(self, difference: Difference) -> Difference:
         limit = self.options.value_bytes

@@ -16,7 +16,7 @@ import orjson
 from gnomon.core.json import loads
 from gnomon.model import JsonValue
 
-__all__ = ["DROPPED", "HASHED", "Blinder", "canonical"]
+__all__ = ["DROPPED", "HASHED", "Blinder", "RecordingBlinder", "canonical"]
 
 DROPPED: Final = "redacted"
 """What stands in the place of a dropped value."""
@@ -80,6 +80,32 @@ class Blinder:
 
     def _mark(self, data: bytes) -> str:
         return f"{DROPPED}:{HASHED}{hmac.digest(self._key, data, 'sha256')[:8].hex()}"
+
+
+class RecordingBlinder(Blinder):
+    """A blinder that remembers what it hid.
+
+    Attributes:
+        secrets: The strings.
+        values: Other values, as they were written in JSON.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key)
+        self.secrets: set[str] = set()
+        self.values: set[str] = set()
+
+    def text(self, secret: str) -> str:
+        """Return the mark of a string, and remember the string."""
+        mark = super().text(secret)
+        if mark != secret:
+            self.secrets.add(secret)
+        return mark
+
+    def json(self, text: str, how: Literal["hash", "drop"]) -> str:
+        """Return the mark of a value given as JSON text, and remember the text."""
+        self.values.add(text)
+        return super().json(text, how)
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value, Decimal included

@@ -1,15 +1,16 @@
 """Redaction: what is stored or sent on holds no secret that could be found, and stays comparable.
 
-Three things are redacted: what goes by a secret's name (headers, cookies, query parameters, form fields, JSON members),
-what is shaped like a secret (tokens, credentials, keys, card numbers; see `core.secrets`), and what a `redact` rule
-names. In its place stands a keyed hash (`core.blind`), so equal values stay equal. Numbers are never touched except by
-a rule. Redacting twice changes nothing. What cannot be read where a rule redacts is withheld as a whole.
+Three things are redacted: what goes by a secret's name (`core.secret_names`), what is shaped like a secret (tokens,
+credentials, keys, card numbers; see `core.secrets`), and what a `redact` rule names. In its place stands a keyed hash
+(`core.blind`), so equal values stay equal. Numbers are touched only by a rule, or where their name is that of a code, a
+PIN say. Redacting twice changes nothing. What cannot be read where a rule redacts is withheld as a whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import unquote
@@ -17,13 +18,14 @@ from urllib.parse import unquote
 import msgspec
 import orjson
 
+from gnomon.core.beside import Beside, Side
 from gnomon.core.blind import HASHED, Blinder
 from gnomon.core.json import Unreadable, loads
 from gnomon.core.pointer import escape, unescape
 from gnomon.core.redact_body import MAX_EXPANDED, hash_body, redact_body, redact_raw, redact_record
 from gnomon.core.redact_headers import redact_headers, redact_target, remember_headers
 from gnomon.core.redact_json import Places, redact_json
-from gnomon.core.secret_names import is_secret_name
+from gnomon.core.secret_names import NOTHING, VALUES, plain_name, secrecy_below
 from gnomon.core.secrets import may_hold_secret, replace_secrets
 from gnomon.core.sieve import is_plain_value
 from gnomon.model import Body, Difference, Exchange, Header, JsonValue, Request, Response, TransportError
@@ -55,7 +57,9 @@ class _Spot(msgspec.Struct, frozen=True):
     places: list[Places]
     ruled: bool
     in_headers: bool
-    secret: bool
+    secret: int
+    vague: bool
+    line: bool
 
 
 class Hash(Protocol):
@@ -96,10 +100,13 @@ class Redactor:
     def __init__(self, key: bytes, *, enabled: bool = True, max_expanded: int = MAX_EXPANDED) -> None:
         self.enabled = enabled
         self._max_expanded = max_expanded
+        self._key = key
         self._blinder = Blinder(key)
         self._header = remember_headers(self._blinder)
         # Bounded, and unseen from outside: places repeat from request to request.
         self._spot = lru_cache(maxsize=_MOST_SPOTS)(self._find_spot)
+        # Redacts a text that comes again and again: a method, the name of a service or a target, a flag.
+        self.label: Callable[[str], str] = lru_cache(maxsize=_MOST_SPOTS)(self.text)
         self._endpoint = lru_cache(maxsize=_MOST_SPOTS)(_safe_name)
 
     def exchange(self, exchange: Exchange, rules: RootedRules) -> Exchange:
@@ -112,13 +119,17 @@ class Redactor:
             request=self._request(exchange.request, rules.root),
             response=None if response is None else self._response(response, rules.root),
             error=None if error is None else TransportError(error.kind, self.text(error.message)),
-            flags={name: self.text(value) for name, value in exchange.flags.items()},
+            service=self.label(exchange.service),
+            target=self.label(exchange.target),
+            expect=None if exchange.expect is None else [self.label(name) for name in exchange.expect],
+            emitter=self.label(exchange.emitter),
+            flags=self.flags(exchange.flags),
             synthetic=None if exchange.synthetic is None else self.text(exchange.synthetic),
         )
 
     def _request(self, request: Request, root: Places) -> Request:
         headers, body = self._message(request.headers, request.body, root)
-        return Request(request.method, self.target(request.path), request.host, headers, body)
+        return Request(self.label(request.method), self.target(request.path), self.label(request.host), headers, body)
 
     def _response(self, response: Response, root: Places) -> Response:
         headers, body = self._message(response.headers, response.body, root)
@@ -134,8 +145,18 @@ class Redactor:
             redacted = [header for header in redacted if header[0].lower() != _ENCODING]
         return redacted, body
 
-    def difference(self, difference: Difference, rules: RootedRules) -> Difference:
-        """Redact a difference: its values by name, shape and rule, its paths and pattern by shape."""
+    def beside(self, *sides: Side | None) -> Beside:
+        """Give what `difference` needs to know of the sides of a comparison to hide what its path does not name."""
+        return Beside(sides, self._key, self._max_expanded)
+
+    def difference(self, difference: Difference, rules: RootedRules, beside: Beside | None = None) -> Difference:
+        """Redact a difference: its values by name, shape and rule, its paths and pattern by shape.
+
+        Args:
+            difference: One place where two documents are not the same.
+            rules: Those of the endpoint.
+            beside: What stands in the bodies; None where they are redacted already.
+        """
         if not self.enabled:
             return difference
         live = shadow = self._spot(difference.path, rules.root)
@@ -144,6 +165,9 @@ class Redactor:
         pattern = self._spot(difference.pattern, rules.root)
         live_value = self._value(difference.live_value, live)
         shadow_value = self._value(difference.shadow_value, shadow)
+        if beside is not None and (live.vague or shadow.vague):
+            live_value = live_value and beside.hide(live_value, self._blinder)
+            shadow_value = shadow_value and beside.hide(shadow_value, self._blinder)
         if (
             live_value is difference.live_value
             and shadow_value is difference.shadow_value
@@ -170,7 +194,9 @@ class Redactor:
             places=places,
             ruled=any(place.redact is not None or not place.dead for place in places),
             in_headers=len(steps) > 1 and steps[0] in _HEADER_PARTS and not any(place.redact for place in places),
-            secret=steps[:1] == ["body"] and _has_secret_name(steps),
+            secret=_secrecy(steps) if steps[:1] == ["body"] else NOTHING,
+            vague=_is_vague(steps),
+            line=len(steps) == 2 and steps[0] == "body" and steps[1].isdigit(),
         )
 
     def _value(self, text: str | None, spot: _Spot) -> str | None:
@@ -193,14 +219,14 @@ class Redactor:
         if spot.steps[:1] == ["body"] and _BODY_HASH in text:
             text = _HASH_MEMBER.sub(lambda found: f'"hash":"{self._blinder.digest_of_hash(found[1])}"', text)
         for place in spot.places:
-            text = redact_json(text, place, self._blinder, secret=spot.secret)
+            text = redact_json(text, place, self._blinder, secret=spot.secret, lines=spot.line)
         return text
 
     def _header_value(self, text: str, steps: list[str]) -> str:
         """Redact a header's value; below `set-cookie` are attributes, a cookie's own value is not part of documents."""
         value: str = orjson.loads(text)
         name = steps[1] if len(steps) == 2 else ""
-        redacted = self._header(name, value)
+        redacted = self._header(name, value)[1]
         return text if redacted == value else orjson.dumps(redacted).decode()
 
     def _pointer(self, pointer: str) -> str:
@@ -218,6 +244,10 @@ class Redactor:
         """Redact a request path with its query."""
         return redact_target(path, self._blinder) if self.enabled else path
 
+    def flags(self, flags: dict[str, str]) -> dict[str, str]:
+        """Redact flags by shape, their names too."""
+        return {self.label(name): self.label(value) for name, value in flags.items()} if flags else flags
+
     def endpoint(self, name: str) -> str:
         """Give an endpoint's name with `{token}` for what is shaped like a secret, whatever the key."""
         return self._endpoint(name) if self.enabled else name
@@ -230,8 +260,8 @@ class Redactor:
         """Redact the excerpt of a reject, which may be anything, as well as its raw text allows; bytes stay bytes."""
         if not self.enabled:
             return data
-        # One character per byte: whatever the text is, what is not redacted comes back as it was.
-        return redact_record(data.decode("latin-1"), self._blinder).encode("latin-1")
+        # Whatever the text is, what is not redacted comes back as it was.
+        return redact_record(data.decode("utf-8", "surrogateescape"), self._blinder).encode("utf-8", "surrogateescape")
 
     def hash_body(self, body: Body) -> str | None:
         """Return the keyed hash of a body, or the body's own hash when redaction is off; see `core.redact_body`."""
@@ -256,15 +286,29 @@ def _safe_name(name: str) -> str:
     segments = []
     for segment in path.split("/"):
         text = unquote(segment)
-        named = replace_secrets(text, lambda _: "{token}")
+        named = replace_secrets(text, _token)
         segments.append(segment if named == text else named)
-    return f"{method}{space}{'/'.join(segments)}"
+    return f"{replace_secrets(method, _token)}{space}{'/'.join(segments)}"
 
 
-def _has_secret_name(steps: list[str]) -> bool:
-    """Tell whether the nearest member name of a path, array positions aside, is that of a secret."""
-    names = [step for step in steps[1:] if not step.isdigit()]
-    return bool(names) and is_secret_name(names[-1])
+def _token(_: str) -> str:
+    return "{token}"
+
+
+def _secrecy(steps: list[str]) -> int:
+    """Tell what goes by the names in a path of a body; positions in arrays have none."""
+    level = NOTHING
+    for step in steps[1:]:
+        if not step.isdigit():
+            level = secrecy_below(level, step)
+    return level
+
+
+def _is_vague(steps: list[str]) -> bool:
+    """Tell whether what says that a value is a secret may stand beside it: a label, a tag, another line."""
+    if len(steps) < 2 or steps[0] != "body":
+        return False
+    return steps[-1].isdigit() or any(plain_name(step) in VALUES for step in steps[1:])
 
 
 def _places(root: Places, steps: list[str]) -> list[Places]:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from gnomon.core.blind import Blinder
 from gnomon.core.encoding import expand, wire_bytes
 from gnomon.core.formats.media import MediaType, parse_media_type
 from gnomon.core.json import BOM, Unreadable, loads
 from gnomon.core.redact_headers import redact_fields
-from gnomon.core.redact_json import Places, redact_json
-from gnomon.core.secret_names import is_secret_name, replace_headers, replace_members
-from gnomon.core.secrets import may_hold_secret, replace_secrets
+from gnomon.core.redact_json import Places, redact_json, redact_string, replace_text
+from gnomon.core.redact_markup import replace_in_markup
+from gnomon.core.redact_msgpack import redact_msgpack
+from gnomon.core.secret_names import is_secret_name
+from gnomon.core.secret_text import replace_named
+from gnomon.core.secrets import may_hold_secret, may_hold_shape, may_hold_shape_in_binary, replace_secrets
+from gnomon.core.sieve import holds_name
 from gnomon.model import Body, Header
 
 __all__ = ["MAX_EXPANDED", "hash_body", "redact_body", "redact_raw", "redact_record"]
@@ -29,6 +34,11 @@ MAX_EXPANDED: Final = 32 * 2**20
 _MARK: Final = BOM.decode()
 _JSON_LINES: Final = frozenset({"ndjson", "x-ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "x-json-stream"})
 _TEXTUAL: Final = re.compile(r"(?:text|multipart)/.*|.*[/+](?:json|xml|yaml|html|javascript|x-www-form-urlencoded)")
+_MSGPACK: Final = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
+# What text has none of.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+# Bytes that are no text become line ends.
+_READABLE: Final = bytes(byte if 32 <= byte < 127 or byte in b"\t\r\n" else 10 for byte in range(256))
 _LINES: Final = re.compile(r"(\r\n|\n|\r)")
 _BLANK_LINE: Final = re.compile(r"\r?\n\r?\n")
 
@@ -60,28 +70,60 @@ def redact_body(
         The body with a keyed hash and the size of the original, and whether its content encoding was undone for it.
     """
     digest = hash_body(body, blinder)
+    kept = Body(body.data, body.encoding, body.size, digest, body.truncated)
     if not body.data:
-        return Body(body.data, body.encoding, body.size, digest, body.truncated), False
+        return kept, False
     content_encoding = _header(headers, "content-encoding")
     media_type = parse_media_type(_header(headers, "content-type"))
-    withheld = Body("", "text", body.size, digest, truncated=True)
     try:
         text, charset = _readable(body, content_encoding, max_expanded)
+        redacted = _redact(_Content(text, charset, media_type, body.truncated), place, blinder)
     except Unreadable:
-        return withheld, False
-    redacted = _redact_text(text, media_type, place, blinder, truncated=body.truncated)
+        return Body("", "text", body.size, digest, truncated=True), False
     if redacted == text:
-        return Body(body.data, body.encoding, body.size, digest, body.truncated), False
-    if redacted is None or (charset is None and not _TEXTUAL.fullmatch(media_type.name)):
-        return withheld, False
+        return kept, False
+    if isinstance(redacted, str):
+        return Body(redacted, "text", body.size, digest, body.truncated), bool(content_encoding)
+    encoded = base64.b64encode(redacted).decode()
+    return Body(encoded, "base64", body.size, digest, body.truncated), bool(content_encoding)
+
+
+class _Content(NamedTuple):
+    """What is in a body: text in UTF-8, or a character for each byte where the character set is None."""
+
+    text: str
+    charset: str | None
+    media_type: MediaType
+    truncated: bool
+
+
+def _redact(content: _Content, place: Places, blinder: Blinder) -> str | bytes:
+    """Redact text as text, and what is not in UTF-8 as bytes; the same text where there is nothing to redact.
+
+    Raises:
+        Unreadable: Something is to be redacted that cannot be found, or cannot be replaced.
+    """
+    text, charset, media_type, truncated = content
+    if media_type.name in _MSGPACK or media_type.name.endswith("+msgpack"):
+        return _redact_msgpack(content, place, blinder)
+    if charset is None and media_type.name and not _is_textual(media_type.name):
+        if place.redacts_below() or _hides_in_bytes(text, blinder):
+            raise _withheld()
+        return text
+    redacted = _redact_text(text, media_type, place, blinder, truncated=truncated)
+    if redacted == text:
+        return text
+    if redacted is None or _is_binary(text, media_type, charset):
+        raise _withheld()
     try:
         changed = redacted.encode(charset or "latin-1")
     except UnicodeEncodeError:
-        return withheld, False
-    if charset is None:
-        encoded = base64.b64encode(changed).decode()
-        return Body(encoded, "base64", body.size, digest, body.truncated), bool(content_encoding)
-    return Body(redacted, "text", body.size, digest, body.truncated), bool(content_encoding)
+        raise _withheld() from None
+    return changed if charset is None else redacted
+
+
+def _withheld() -> Unreadable:
+    return Unreadable("it holds a secret that cannot be replaced")
 
 
 def _header(headers: Sequence[Header], wanted: str) -> str:
@@ -112,8 +154,9 @@ def _readable(body: Body, content_encoding: str, max_expanded: int) -> tuple[str
 def _redact_text(text: str, media_type: MediaType, place: Places, blinder: Blinder, *, truncated: bool) -> str | None:
     """Redact the text of a body; None where a rule may redact something in it that cannot be found."""
     ruled = place.redacts_below()
-    if not ruled and not may_hold_secret(text) and "\0" not in text and media_type.name not in _BY_FIELD:
-        return text
+    if not ruled and not may_hold_secret(text) and media_type.name not in _BY_FIELD:
+        # What is left is binary, or text that is read as such: UTF-16, say
+        return None if _hides_in_binary(text, media_type, blinder) else text
     subtype = media_type.name.rpartition("/")[2]
     found: str | None
     if subtype.rpartition("+")[2] in {"json", "x-json"} or not media_type.name:
@@ -130,18 +173,62 @@ def _redact_text(text: str, media_type: MediaType, place: Places, blinder: Blind
         found = None if ruled else _event_stream(text, place, blinder)
     else:
         found = None if ruled else redact_raw(text, blinder)
-    return None if found is not None and _hides_in_nuls(text, blinder) else found
+    if found is not None and _hides_in_binary(found, media_type, blinder):
+        return None
+    return found
 
 
 _BY_FIELD: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 
-def _hides_in_nuls(text: str, blinder: Blinder) -> bool:
-    """Tell whether a text without its NULs holds a secret: UTF-16 read as bytes, say."""
-    if "\0" not in text:
+@lru_cache(maxsize=1024)
+def _is_textual(media_type: str) -> bool:
+    return _TEXTUAL.fullmatch(media_type) is not None
+
+
+def _is_binary(text: str, media_type: MediaType, charset: str | None) -> bool:
+    """Tell whether text cannot be replaced in what this is: it has lengths, or is in no character set."""
+    if _is_textual(media_type.name):
         return False
+    return charset is None or bool(media_type.name and _CONTROLS.search(text))
+
+
+def _hides_in_bytes(text: str, blinder: Blinder) -> bool:
+    """Tell whether binary data, a character for each byte, hold a secret; all may be UTF-16."""
     bare = text.replace("\0", "")
-    return redact_raw(bare, blinder) != bare
+    if may_hold_shape_in_binary(text) or (bare != text and may_hold_shape_in_binary(bare)):
+        return True
+    wide = len(bare) < len(text) * 3 // 4
+    readable = (bare if wide else text).encode("latin-1").translate(_READABLE).decode()
+    return replace_named(readable, blinder.text) != readable
+
+
+def _hides_in_binary(text: str, media_type: MediaType, blinder: Blinder) -> bool:
+    """Tell whether what is not text holds a secret: in UTF-16 read as bytes, or in data with no boundaries of words."""
+    if "\0" in text:
+        bare = text.replace("\0", "")
+        if redact_raw(bare, blinder) != bare:
+            return True
+    if not media_type.name or _is_textual(media_type.name) or not _CONTROLS.search(text):
+        return False
+    return may_hold_shape_in_binary(text)
+
+
+def _redact_msgpack(content: _Content, place: Places, blinder: Blinder) -> str | bytes:
+    """Redact MessagePack in place.
+
+    Raises:
+        Unreadable: A rule holds in it, or it may hold a secret and is cut.
+    """
+    if place.redacts_below():
+        raise _withheld()
+    data = content.text.encode(content.charset or "latin-1", "surrogatepass")
+    text = data.decode("latin-1")
+    shaped = may_hold_shape(text) or may_hold_shape_in_binary(text)
+    if not shaped and not holds_name(data.decode(errors="replace")):
+        return content.text
+    redacted = redact_msgpack(data, lambda found, level: redact_string(found, blinder, secret=level))
+    return content.text if redacted == data else redacted
 
 
 def _json(text: str, place: Places, blinder: Blinder) -> str | None:
@@ -202,8 +289,16 @@ def _multipart(text: str, media_type: MediaType, place: Places, blinder: Blinder
             return None
         else:
             shown = redact_raw(content, blinder)
-        parts[number] = part[: blank.end()] + shown + payload[len(content) :]
-    return f"--{boundary}".join(parts)
+        parts[number] = _redact_part_headers(part[: blank.end()], blinder) + shown + payload[len(content) :]
+    # A private key, say, may have looked like several parts; and the boundary itself like a secret.
+    return replace_secrets(
+        f"--{boundary}".join(parts), lambda found: found if found in boundary else blinder.text(found)
+    )
+
+
+def _redact_part_headers(text: str, blinder: Blinder) -> str:
+    """Redact the headers of a part, a file's name among them, by shape and by the names of headers."""
+    return replace_named(replace_secrets(text, blinder.text), blinder.text, lines=True)
 
 
 def _part_headers(text: str) -> tuple[str, bool]:
@@ -218,20 +313,25 @@ def _part_headers(text: str) -> tuple[str, bool]:
 
 
 def redact_raw(text: str, blinder: Blinder) -> str:
-    """Redact a text of no known shape: secrets by their own shape, and by the names before them.
+    """Redact a text of no known shape: secrets by their own shape, and by the names before them or around them.
 
     Where it looks like JSON, whole or cut short, numbers stay.
     """
     if not may_hold_secret(text):
         return text
-    return _replace_all(text, blinder)
+    return replace_text(_replace_shapes(text, blinder), blinder.text, lines=True)
 
 
 def redact_record(text: str, blinder: Blinder) -> str:
-    """Redact the raw text of a record that may be cut short: as `redact_raw`, and headers by their names."""
-    return replace_headers(_replace_all(text, blinder), blinder.text)
+    """Redact the raw text of a record that cannot be read: as `redact_raw`, and whatever follows a secret's name."""
+    if "\0" in text:  # UTF-16, say
+        bare = text.replace("\0", "")
+        redacted = redact_record(bare, blinder)
+        return text if redacted == bare else redacted
+    text = replace_named(_replace_shapes(text, blinder), blinder.text, lines=True, record=True)
+    return replace_in_markup(text, blinder.text) if "<" in text else text
 
 
-def _replace_all(text: str, blinder: Blinder) -> str:
+def _replace_shapes(text: str, blinder: Blinder) -> str:
     keep_numbers = text.lstrip("\ufeff \t\r\n")[:1] in {"{", "["}
-    return replace_members(replace_secrets(text, blinder.text, keep_numbers=keep_numbers), blinder.text)
+    return replace_secrets(text, blinder.text, keep_numbers=keep_numbers)

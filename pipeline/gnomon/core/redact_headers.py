@@ -10,20 +10,23 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from gnomon.core.blind import Blinder
 from gnomon.core.redact_json import Places
-from gnomon.core.secret_names import is_secret_header, is_secret_name, replace_members
+from gnomon.core.secret_names import is_secret_header, is_secret_name, plain_name
+from gnomon.core.secret_text import replace_named
 from gnomon.core.secrets import may_hold_secret, replace_secrets
 from gnomon.core.sieve import is_plain_target
 from gnomon.model import Header
 
 __all__ = ["HeaderRedaction", "redact_fields", "redact_header", "redact_headers", "redact_target", "remember_headers"]
 
-HeaderRedaction: TypeAlias = Callable[[str, str], str]
-"""Gets the name of a header and its value, gives the value redacted."""
+HeaderRedaction: TypeAlias = Callable[[str, str], Header]
+"""Gets the name of a header and its value, gives the header redacted."""
 
 _MOST_REMEMBERED: Final = 8192
 _LONGEST_REMEMBERED: Final = 256
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,31}\s+)(\S.*)", re.DOTALL)
-_CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization"})
+_CHALLENGES: Final = frozenset({"www-authenticate", "proxy-authenticate"})
+# What continues a handshake is one piece of base64 (RFC 4559); a challenge's parameters are no secrets.
+_HANDSHAKE: Final = re.compile(r"(\s*(?:negotiate|ntlm|kerberos)\s+)([A-Za-z0-9+/_~.-]+=*)(\s*)", re.IGNORECASE)
 _URLS: Final = frozenset(
     {"location", "content-location", "referer", ":path", "x-original-url", "x-forwarded-uri", "x-envoy-original-path"}
 )
@@ -47,11 +50,12 @@ def redact_headers(headers: Sequence[Header], place: Places, blinder: Blinder, r
         redact: Redacts a value by its name and by what is in it: `redact_header`, remembered or not.
     """
     if place.dead:
-        return [(name, redact(name, value)) for name, value in headers]
+        return [redact(name, value) for name, value in headers]
     redacted = []
     for name, value in headers:
         how = place.child(name.lower()).redact
-        redacted.append((name, redact(name, value) if how is None else str(blinder.value(value, how))))
+        shown = redact(name, value)
+        redacted.append(shown if how is None else (shown[0], str(blinder.value(value, how))))
     return redacted
 
 
@@ -59,7 +63,7 @@ def remember_headers(blinder: Blinder) -> HeaderRedaction:
     """Give `redact_header` with a bounded memory: most values of headers come again and again."""
     remembered = lru_cache(maxsize=_MOST_REMEMBERED)(lambda name, value: redact_header(name, value, blinder))
 
-    def redact(name: str, value: str) -> str:
+    def redact(name: str, value: str) -> Header:
         if len(value) <= _LONGEST_REMEMBERED:
             return remembered(name, value)
         return redact_header(name, value, blinder)
@@ -67,22 +71,31 @@ def remember_headers(blinder: Blinder) -> HeaderRedaction:
     return redact
 
 
-def redact_header(name: str, value: str, blinder: Blinder) -> str:
-    """Redact the value of one header by its name, in any case, and by what is in it."""
+def redact_header(name: str, value: str, blinder: Blinder) -> Header:
+    """Redact one header: its value by its name, in any case, and by what is in it; its name by its shape."""
+    return replace_secrets(name, blinder.text), _header_value(name, value, blinder)
+
+
+def _header_value(name: str, value: str, blinder: Blinder) -> str:
+    lower = name.strip().lower()
+    if lower in _CHALLENGES:
+        handshake = _HANDSHAKE.fullmatch(value)
+        if handshake is not None:
+            return handshake[1] + blinder.text(handshake[2]) + handshake[3]
     if not is_secret_header(name) and not may_hold_secret(value):
         return value
-    lower = name.lower()
     if lower == "cookie":
-        return ";".join(_cookie(pair, blinder) for pair in value.split(";"))
+        return replace_secrets(";".join(_cookie(pair, blinder) for pair in value.split(";")), blinder.text)
     if lower == "set-cookie":
         parts = _NEXT_COOKIE.split(value)
-        return "".join(part if index % 2 else _set_cookie(part, blinder) for index, part in enumerate(parts))
-    if lower in _CREDENTIALS:
+        cookies = [part if index % 2 else _set_cookie(part, blinder) for index, part in enumerate(parts)]
+        return replace_secrets("".join(cookies), blinder.text)
+    if plain_name(name).endswith("authorization"):
         scheme = _SCHEME.fullmatch(value)
         return scheme[1] + blinder.text(scheme[2]) if scheme else blinder.text(value)
-    if is_secret_header(lower):
+    if is_secret_header(name):
         return blinder.text(value)
-    value = replace_secrets(value, blinder.text)
+    value = replace_named(replace_secrets(value, blinder.text), blinder.text)
     return redact_target(value, blinder) if lower in _URLS and "?" in value else value
 
 
@@ -109,14 +122,11 @@ def redact_target(target: str, blinder: Blinder) -> str:
     """Redact a request target or a URL: secret-named parameters, a password, and other secrets anywhere in it."""
     if is_plain_target(target):
         return target
+    target, hash_sign, fragment = target.partition("#")
     path, question, query = target.partition("?")
     if "%" in path or may_hold_secret(path):
         path = "/".join(_segment(segment, blinder) for segment in replace_secrets(path, blinder.text).split("/"))
-    if not question:
-        return path
-    query, hash_sign, fragment = query.partition("#")
-    fragment = redact_fields(fragment, blinder) if "=" in fragment else fragment
-    return f"{path}?{redact_fields(query, blinder)}{hash_sign}{fragment}"
+    return f"{path}{question}{redact_fields(query, blinder)}{hash_sign}{redact_fields(fragment, blinder)}"
 
 
 def _segment(segment: str, blinder: Blinder) -> str:
@@ -135,8 +145,8 @@ def redact_fields(fields: str, blinder: Blinder, place: Places | None = None) ->
     seen: dict[str, int] = {}
     pairs = []
     for pair in fields.split("&"):
-        name, equals, value = pair.partition("=")
-        plain = unquote_plus(name)
+        written, equals, value = pair.partition("=")
+        plain, name = unquote_plus(written), _field(written, blinder)
         here = None
         if ruled and place is not None:
             index = seen[plain] = seen.get(plain, -1) + 1
@@ -148,7 +158,7 @@ def redact_fields(fields: str, blinder: Blinder, place: Places | None = None) ->
         elif equals:
             pairs.append(f"{name}={_field(value, blinder)}")
         else:
-            pairs.append(_field(name, blinder))
+            pairs.append(name)
     return "&".join(pairs)
 
 
@@ -157,5 +167,5 @@ def _field(value: str, blinder: Blinder) -> str:
     text = unquote_plus(value) if "%" in value or "+" in value else value
     if not may_hold_secret(text):
         return value
-    redacted = replace_members(replace_secrets(text, blinder.text), blinder.text)
+    redacted = replace_named(replace_secrets(text, blinder.text), blinder.text)
     return value if redacted == text else quote_plus(redacted, safe=_QUERY_SAFE, errors="replace")

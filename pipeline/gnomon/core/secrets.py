@@ -18,10 +18,10 @@ from functools import partial
 from typing import Final
 
 from gnomon.core.cards import replace_cards
-from gnomon.core.secret_names import replace_parameters
+from gnomon.core.secret_text import replace_parameters
 from gnomon.core.sieve import SHORTEST, fold, has_long_word, may_hold_card, may_hold_name
 
-__all__ = ["may_hold_secret", "may_hold_shape", "replace_secrets"]
+__all__ = ["may_hold_secret", "may_hold_shape", "may_hold_shape_in_binary", "replace_secrets"]
 
 Replace = Callable[[str], str]
 
@@ -89,7 +89,7 @@ _SHORT_SHAPES: Final[tuple[_Shape, ...]] = (
         ),
         _whole,
     ),
-    (b"@", (b"://",), re.compile(r'(://[^/\s:@"]*+:)([^/\s@"]++)(?=@)'), _second),
+    (b"@", (b"://",), re.compile(r'(://[^/\s:@"]*+(?<!redacted):)([^/\s@"]++)(?=@)'), _second),
 )
 # Those of 16 characters and more in one word.
 _LONG_SHAPES: Final[tuple[_Shape, ...]] = (
@@ -97,7 +97,9 @@ _LONG_SHAPES: Final[tuple[_Shape, ...]] = (
         b"j",
         (b"eyj",),
         re.compile(
-            _START + r"eyJ[\w-]{13,}+(?:\.[\w-]{4,}+\.[\w-]*+|\.\.[\w-]{4,}+)(?:\.[\w-]++){0,2}",
+            # Of one that was cut, header and claims, both of which are objects in base64
+            _START + r"eyJ[\w-]{13,}+(?:\.eyJ[\w-]++(?:\.[\w-]*+)?|\.[\w-]{4,}+\.[\w-]*+|\.\.[\w-]{4,}+)"
+            r"(?:\.[\w-]++){0,2}",
             re.ASCII,
         ),
         _whole,
@@ -135,6 +137,19 @@ _LONG_SHAPES: Final[tuple[_Shape, ...]] = (
 )
 _SHAPES: Final = _LONG_SHAPES + _SHORT_SHAPES
 
+# In binary data what stands before a string is its length, which may look like a letter.
+_BOUNDARIES: Final = (_START, r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))", r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])")
+
+
+def _unbounded(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    source = pattern.pattern
+    for boundary in _BOUNDARIES:
+        source = source.replace(boundary, "")
+    return re.compile(source, pattern.flags)
+
+
+_IN_BINARY: Final = {shape[2]: _unbounded(shape[2]) for shape in _SHAPES}
+
 
 def may_hold_secret(text: str) -> bool:
     """Tell, fast and for the whole of a text, whether something in it may have the name or the shape of a secret.
@@ -142,14 +157,18 @@ def may_hold_secret(text: str) -> bool:
     True for some texts that hold nothing; never False for one that does. JSON's escapes of ASCII characters count as
     something, for they could spell anything.
     """
-    return may_hold_name(text) or may_hold_shape(text)
+    if len(text) < SHORTEST:
+        return False
+    folded = fold(text)
+    return may_hold_name(text, folded) or _may_hold_shape(text, folded)
 
 
 def may_hold_shape(text: str) -> bool:
     """Tell the same for shapes alone: whether `replace_secrets` could find something but for named parameters."""
-    if len(text) < SHORTEST:
-        return False
-    folded = fold(text)
+    return len(text) >= SHORTEST and _may_hold_shape(text, fold(text))
+
+
+def _may_hold_shape(text: str, folded: bytes) -> bool:
     escaped = b"\\" in folded
     if escaped and b"\\u00" in folded:
         return True
@@ -157,6 +176,14 @@ def may_hold_shape(text: str) -> bool:
         return True
     # The n of an escaped line end would look like the beginning of a longer word.
     return any(escaped or shape[2].search(text) for shape in _possible(folded))
+
+
+def may_hold_shape_in_binary(text: str) -> bool:
+    """Tell whether binary data, a character for each byte, hold a string that is shaped like a secret."""
+    folded = fold(text)
+    if may_hold_card(folded) and replace_cards(text, _probe) != text:
+        return True
+    return any(_IN_BINARY[shape[2]].search(text) for shape in _possible(folded))
 
 
 def _probe(found: str) -> str:
@@ -182,7 +209,7 @@ def replace_secrets(text: str, replace: Replace, *, keep_numbers: bool = False) 
     folded = fold(text)
     for _, _, pattern, substitute in _possible(folded):
         text = pattern.sub(partial(substitute, replace), text)
-    if b"=" in folded and may_hold_name(text):
+    if b"=" in folded:
         text = replace_parameters(text, replace)
     if may_hold_card(folded):
         text = replace_cards(text, replace, keep_numbers=keep_numbers)
