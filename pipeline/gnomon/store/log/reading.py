@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -40,8 +42,8 @@ def connect_files(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConn
     return connection
 
 
-def connect_log_for_users(layout: Layout) -> duckdb.DuckDBPyConnection:
-    """The same for SQL of a user's: it can read files of this store and nothing else.
+def connect_log_for_users(layout: Layout, more: Sequence[Path] = ()) -> duckdb.DuckDBPyConnection:
+    """The same for SQL of a user's: it can read files of this store, and of `more` directories, and nothing else.
 
     A statement that writes could write within the store: let only such run as read.
     """
@@ -49,7 +51,7 @@ def connect_log_for_users(layout: Layout) -> duckdb.DuckDBPyConnection:
     try:
         with translated(layout.root):
             # What is listed is named as a glob, what is opened as it is.
-            places = [str(layout.root), glob_root(layout.root)]
+            places = [name for place in (layout.root, *more) for name in (str(place), glob_root(place))]
             quoted = ", ".join("'" + place.replace("'", "''") + "'" for place in places)
             connection.execute(f"SET allowed_directories = [{quoted}]")
             connection.execute("SET enable_external_access = false")

@@ -39,14 +39,19 @@ DIFFERENCES = pa.list_(
 )
 
 
-@cache
 def table_schema(table: str) -> Any:  # noqa: ANN401 - pyarrow has no types
     """The columns of a table of `schema.sql`, as Arrow."""
+    return _table_schemas()[table]
+
+
+@cache
+def _table_schemas() -> dict[str, Any]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(script("schema.sql"))
-        schema = connection.sql(f"FROM {table}").to_arrow_table().schema
-    return pa.schema([_plain(field) for field in schema])
+        names = [row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        found = {name: connection.sql(f"FROM {name}").to_arrow_table().schema for name in names}
+    return {name: pa.schema([_plain(field) for field in schema]) for name, schema in found.items()}
 
 
 def _plain(field: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
