@@ -27,6 +27,7 @@ __all__ = [
     "Report",
     "RunSummary",
     "Sample",
+    "ServiceVerdict",
     "Shift",
     "Verdict",
     "VerdictLatency",
@@ -248,10 +249,13 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
     `max_latency_shift.p50`, `max_latency_shift.p99`), the same after `undecided_` where its interval is on both sides
     of the limit, `min_pairs`, `control_coverage` where a control answered too few requests (`rate`: the share), or
     `field` for a field that diverges and keeps the limits. Fields have a pattern and a kind, whatever their code.
-    `rate` is a share, or a shift for latencies.
+    Where there are fewer than `min_pairs`, a limit that is exceeded has `undecided_` before it too. `rate` is a share,
+    or a shift for latencies.
     """
 
     code: str
+    service: str = ""
+    target: str = ""
     endpoint: str | None = None
     pattern: str | None = None
     kind: DifferenceKind | None = None
@@ -260,8 +264,24 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
     request_ids: list[str] = []
 
 
+class ServiceVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on one service and target, which is judged on its own."""
+
+    service: str
+    target: str
+    verdict: Literal["pass", "fail", "undecided"]
+    pairs: int
+    divergence_rate: float | None
+    interval: tuple[float, float] | None
+    latency: LatencyShift | None
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What `gnomon verdict --json` prints. Reasons are the worst first."""
+    """What `gnomon verdict --json` prints. Reasons are the worst first.
+
+    The verdict is the worst of `services`, which are the worst first. `pairs` and `divergence_rate` are of all of them
+    together, `latency.overall` is that of the first.
+    """
 
     verdict: Literal["pass", "fail", "undecided"]
     pairs: int
@@ -269,3 +289,4 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     interval: tuple[float, float] | None
     latency: VerdictLatency
     reasons: list[VerdictReason]
+    services: list[ServiceVerdict] = []

@@ -7,11 +7,19 @@ from math import inf, log
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.judge.betting import Array, log_evidence
-from gnomon.core.judge.quantiles import _logarithms, _Profile, hodges_lehmann, quantile_interval, quantile_ranks
+from gnomon.core.judge.quantiles import (
+    _last_refuted,
+    _logarithms,
+    _Profile,
+    hodges_lehmann,
+    quantile_interval,
+    quantile_ranks,
+    shift_state,
+)
 from gnomon.core.judge.quantiles import shift_interval as shift
 
 ALONE = log(20)
@@ -128,3 +136,26 @@ def test_a_quantile_interval_covers() -> None:
     low, high = quantile_interval(values, 0.5, ALONE)
     assert low < 10 * log(2) < high
     assert high - low < 1.5
+
+
+@given(
+    count=st.sampled_from([1, 4, 9, 12, 60, 250, 1_100]),
+    share=st.sampled_from([0.5, 0.9, 0.99]),
+    threshold=st.floats(2, 9),
+    factor=st.sampled_from([0.5, 1, 1.2, 3, 1e6]),
+    limit=st.sampled_from([0.1, 0.25, 1]),
+    seed=st.integers(0, 9),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_limit_can_be_asked_about_without_the_interval(
+    count: int, share: float, threshold: float, factor: float, limit: float, seed: int
+) -> None:
+    """`shift_state` says what the interval says of a limit, and no end is given up that there is."""
+    noise = np.random.default_rng(seed).standard_normal((2, count))
+    live, shadow = np.exp(noise[0]), factor * np.exp(noise[0] + 0.1 * noise[1])
+    low, high = shift(live, shadow, share, threshold)
+    state = "exceeded" if low > limit else "kept" if high < limit else "open"
+    assert shift_state(live, shadow, share, limit, threshold) == state
+    profile = _Profile(_logarithms(live, 1), _logarithms(shadow, 2), share, threshold)
+    for end, refutes, direction in ((low, profile.refutes_at_most, -1.0), (high, profile.refutes_at_least, 1.0)):
+        assert end == float(np.expm1(_last_refuted(refutes, profile.estimate(), direction)))

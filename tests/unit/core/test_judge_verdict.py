@@ -117,6 +117,56 @@ def test_a_limit_is_exceeded_kept_or_open(endpoints: list[EndpointEvidence], ver
     assert (codes(judged) or [None])[0] == first
 
 
+def test_services_and_targets_are_judged_apart_and_the_worst_counts() -> None:
+    """A broken build of one service is not thinned out by the traffic of others, and reasons name both."""
+    small = endpoint("GET /b", 1_000, plus=60, service="pay", target="pay@2")
+    judged = judge(endpoint(total=100_000), small, endpoint(total=600, target="shop@3"))
+    assert judged.verdict.verdict == "fail"
+    assert {(reason.service, reason.target) for reason in judged.verdict.reasons if "undecided" not in reason.code} == {
+        ("pay", "pay@2")
+    }
+    assert [(one.service, one.target, one.verdict, one.pairs) for one in judged.verdict.services] == [
+        ("pay", "pay@2", "fail", 1_000),
+        ("shop", "shop@3", "undecided", 600),
+        ("shop", "shop@2", "pass", 100_000),
+    ]
+    assert judged.verdict.pairs == 101_600
+    assert judged.verdict.divergence_rate == pytest.approx(60 / 101_600)
+    assert judged.verdict.services[0].divergence_rate == 0.06
+    assert (judged.coverage.endpoints, judged.coverage.covered) == (3, 3)
+
+
+def test_the_error_is_kept_over_all_services_together() -> None:
+    """What is enough for one service alone is not among hundreds of them."""
+    suspect = endpoint(total=2_000, plus=40)
+    others = [endpoint(total=2_000, service=f"s-{number}") for number in range(400)]
+    assert codes(judge(suspect, max_endpoint_divergence=1))[0] == "max_divergence"
+    verdict = judge(suspect, *others, max_endpoint_divergence=1).verdict
+    assert "max_divergence" not in [reason.code for reason in verdict.reasons]
+
+
+def test_a_limit_is_not_exceeded_before_there_are_enough_pairs() -> None:
+    """Fewer than `min_pairs` leave it undecided, and the reason says so."""
+    verdict = judge(endpoint(total=400, plus=400)).verdict
+    assert verdict.verdict == "undecided"
+    assert {reason.code for reason in verdict.reasons} >= {"min_pairs", "undecided_max_divergence"}
+    assert "max_divergence" not in {reason.code for reason in verdict.reasons}
+    assert verdict.reasons[1].interval[0] > 0.9  # type: ignore[index]
+
+
+def test_of_many_endpoints_those_that_matter_are_measured() -> None:
+    """A slow endpoint among hundreds fails with its interval; for the others it is known on which side they are."""
+    many = [endpoint(f"GET /{number:03}", 200, timings=timings(200, seed=number)) for number in range(1, 150)]
+    slow = endpoint("GET /z", 200, timings=timings(200, slower=1.5))
+    judged = judge(*many, slow)
+    (reason,) = [r for r in judged.verdict.reasons if r.endpoint and r.code.startswith("max_latency_shift")]
+    assert (judged.verdict.verdict, reason.endpoint) == ("fail", "GET /z")
+    assert reason.interval is not None
+    assert reason.interval[0] == pytest.approx(0.4, abs=0.2)
+    alone = {(c.endpoint, c.code): c.state for c in judge(*many[:50]).checks if c.endpoint}
+    assert all(c.state in {alone.get((c.endpoint, c.code), c.state), "open"} for c in judged.checks if c.endpoint)
+
+
 def test_rates_are_net_of_the_control() -> None:
     """A noisy service whose control differs as often as the shadow does passes, and its rate is that of the rest."""
     judged = judge(endpoint(plus=3_000, minus=2_990, total=1_000_000))
@@ -215,10 +265,10 @@ def test_a_verdict_is_plain_json() -> None:
     """Ends that there are too few pairs for are null, and the keys are the published ones."""
     verdict = judge(endpoint(total=600, timings=timings(50))).verdict
     plain = msgspec.json.decode(msgspec.json.encode(verdict))
-    assert list(plain) == ["verdict", "pairs", "divergence_rate", "interval", "latency", "reasons"]
+    assert list(plain) == ["verdict", "pairs", "divergence_rate", "interval", "latency", "reasons", "services"]
     assert plain["latency"]["overall"]["p99"]["interval"] == [None, None]
     assert all(
-        set(reason) == {"code", "endpoint", "pattern", "kind", "rate", "interval", "request_ids"}
+        set(reason) == {"code", "service", "target", "endpoint", "pattern", "kind", "rate", "interval", "request_ids"}
         for reason in plain["reasons"]
     )
     assert math.isfinite(plain["latency"]["overall"]["hodges_lehmann_ms"])

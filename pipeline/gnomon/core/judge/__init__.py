@@ -14,7 +14,7 @@ from gnomon.core.judge.evidence import EndpointEvidence, Evidence, FieldEvidence
 from gnomon.core.judge.family import log_threshold
 from gnomon.core.judge.population import Population, Populations, judge_populations
 from gnomon.core.judge.quantiles import shift_interval
-from gnomon.core.judge.verdict import Coverage, Judgement, give_verdict
+from gnomon.core.judge.verdict import Coverage, Judgement, Part, give_verdict
 
 __all__ = [
     "Check",
@@ -24,6 +24,7 @@ __all__ = [
     "FieldEvidence",
     "Judgement",
     "Limits",
+    "Part",
     "Population",
     "Populations",
     "Tally",

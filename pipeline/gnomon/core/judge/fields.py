@@ -7,7 +7,7 @@ endpoint; the field alone is not diluted by it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,14 +18,16 @@ from gnomon.core.judge.evidence import FieldEvidence, Limits
 __all__ = ["field_checks"]
 
 
-def field_checks(fields: Sequence[FieldEvidence], judged: int, limits: Limits, threshold: float) -> list[Check]:
+def field_checks(
+    fields: Sequence[FieldEvidence], judged: Mapping[tuple[str, str], int], limits: Limits, threshold: float
+) -> list[Check]:
     """Give a check of every field that differs by more than `min_effect`, the worst first.
 
     Its code is that of the limit that it exceeds or may exceed, else `field`.
 
     Args:
         fields: What was seen.
-        judged: How many requests of all endpoints are scored.
+        judged: How many requests of all endpoints are scored, by service and target.
         limits: What is allowed.
         threshold: Natural logarithm of the evidence that refutes.
     """
@@ -36,10 +38,13 @@ def field_checks(fields: Sequence[FieldEvidence], judged: int, limits: Limits, t
     low = np.maximum(lower_end(plus[found], minus[found], total[found], threshold), 0)
     high = upper_end(plus[found], minus[found], total[found], threshold)
     checks = [
-        _check(fields[int(at)], (float(lowest), float(highest)), judged, limits)
-        for at, lowest, highest in zip(found, low, high, strict=True)
+        _check(field, (float(lowest), float(highest)), judged[field.service, field.target], limits)
+        for at, lowest, highest in zip(found.tolist(), low, high, strict=True)
+        for field in (fields[at],)
     ]
-    return sorted(checks, key=lambda c: (-c.excess, c.endpoint or "", c.pattern or "", c.kind or ""))
+    return sorted(
+        checks, key=lambda c: (-c.excess, c.service, c.target, c.endpoint or "", c.pattern or "", c.kind or "")
+    )
 
 
 def _check(field: FieldEvidence, interval: tuple[float, float], judged: int, limits: Limits) -> Check:
@@ -61,6 +66,8 @@ def _held(code: str, limit: float, field: FieldEvidence, figures: tuple[float, f
     rate, low, high = figures
     return Check(
         code=code,
+        service=field.service,
+        target=field.target,
         endpoint=field.endpoint,
         pattern=field.pattern,
         kind=field.kind,

@@ -20,10 +20,10 @@ from gnomon.core.judge.betting import Array, upper_end
 from gnomon.core.judge.checks import Check
 from gnomon.core.judge.evidence import Limits
 from gnomon.core.judge.quantiles import quantile_ranks
-from gnomon.core.judge.verdict import Coverage, Judgement, conclude
+from gnomon.core.judge.verdict import Coverage, Judgement, Part, Seen, conclude, together
 from gnomon.core.population import MANY, MOST_VALUES, bucket_top
 from gnomon.model import DifferenceKind
-from gnomon.summary import EndpointLatency, LatencyShift, Shift, VerdictLatency, VerdictReason
+from gnomon.summary import EndpointLatency, LatencyShift, Shift
 
 __all__ = ["Population", "Populations", "judge_populations"]
 
@@ -62,19 +62,36 @@ class Populations(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge_populations(endpoints: Sequence[Populations], limits: Limits) -> Judgement:
-    """Judge a canary by its own share of live traffic.
+    """Judge a canary by its own share of live traffic, each service on its own.
 
-    `pairs` of the verdict is the smaller number of answers of the two, and `divergence_rate` the largest difference in
+    `pairs` of a verdict is the smaller number of answers of the two, and `divergence_rate` the largest difference in
     how often a type or a word is in the answers of one endpoint.
     """
-    endpoints = sorted(endpoints, key=lambda e: (e.service, e.endpoint))
-    units = [_units(endpoint) for endpoint in endpoints]
-    timed = [e for e in endpoints if e.canary.latencies and e.baseline.latencies]
-    tested = 1 + 2 * (len(timed) + 1) + sum(map(len, units))
-    threshold = -math.log1p(-limits.confidence) + math.log(tested) + _BOTH
+    services: dict[str, list[Populations]] = defaultdict(list)
+    for endpoint in sorted(endpoints, key=lambda e: (e.service, e.endpoint)):
+        services[endpoint.service].append(endpoint)
+    tested = sum(
+        1 + 2 * (sum(map(_is_timed, some)) + 1) + sum(len(_units(endpoint)) for endpoint in some)
+        for some in services.values()
+    )
+    threshold = -math.log1p(-limits.confidence) + math.log(max(tested, 1)) + _BOTH
+    parts = [_part(some, limits, threshold) for some in services.values()]
+    worst = max((part.seen.rate for part in parts if part.seen.rate), key=lambda check: check.rate or 0.0, default=None)
+    low, high = (None, None) if worst is None else worst.interval
+    interval = (low, high) if low is not None and high is not None else None
+    return together(parts, None if worst is None else worst.rate, interval)
+
+
+def _is_timed(endpoint: Populations) -> bool:
+    return bool(endpoint.canary.latencies and endpoint.baseline.latencies)
+
+
+def _part(endpoints: Sequence[Populations], limits: Limits, threshold: float) -> Part:
+    """Judge one service."""
+    timed = [endpoint for endpoint in endpoints if _is_timed(endpoint)]
     overall = _latency(_sum_latencies(timed, of_canary=True), _sum_latencies(timed, of_canary=False), threshold)
     by_endpoint = [(e, _latency(e.canary.latencies, e.baseline.latencies, threshold)) for e in timed]
-    shapes = [_shapes(endpoint, some, limits, threshold) for endpoint, some in zip(endpoints, units, strict=True)]
+    shapes = [_shapes(endpoint, _units(endpoint), limits, threshold) for endpoint in endpoints]
     whole = [checks[0] for checks in shapes if checks]
     checks = [
         _errors(endpoints, limits, threshold),
@@ -83,26 +100,30 @@ def judge_populations(endpoints: Sequence[Populations], limits: Limits) -> Judge
         *(check for one, shift in by_endpoint for check in _endpoint_shifts(one, shift, limits, threshold)),
         *(check for checks in shapes for check in checks[1:]),
     ]
-    shown = [
-        EndpointLatency(service=one.service, endpoint=one.endpoint, target=one.target, shift=shift)
-        for one, shift in by_endpoint
-        if shift is not None
-    ]
+    service, target = endpoints[0].service, endpoints[0].target
     covered = sum(e.canary.requests for e, own in zip(endpoints, shapes, strict=True) if own and own[0].covered)
     total = sum(e.canary.requests for e in endpoints)
-    pairs = min(sum(e.canary.requests for e in endpoints), sum(e.baseline.requests for e in endpoints))
-    return conclude(
-        checks,
-        max(whole, key=lambda check: check.rate or 0.0, default=None),
-        pairs,
-        VerdictLatency(overall=overall, endpoints=shown),
-        Coverage(
+    pairs = min(total, sum(e.baseline.requests for e in endpoints))
+    seen = Seen(
+        service=service,
+        target=target,
+        pairs=pairs,
+        judged=pairs,
+        rate=max(whole, key=lambda check: check.rate or 0.0, default=None),
+        overall=overall,
+        latencies=[
+            EndpointLatency(service=service, endpoint=one.endpoint, target=target, shift=shift)
+            for one, shift in by_endpoint
+            if shift is not None
+        ],
+        checks=[msgspec.structs.replace(check, service=service, target=target) for check in checks],
+        coverage=Coverage(
             endpoints=len(endpoints),
             covered=sum(bool(own) and own[0].covered for own in shapes),
             share_of_pairs=covered / total if total else None,
         ),
-        [VerdictReason(code="min_pairs")] if pairs < limits.min_pairs else [],
     )
+    return conclude(seen, limits)
 
 
 def _units(endpoint: Populations) -> list[Unit]:
