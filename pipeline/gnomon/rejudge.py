@@ -96,6 +96,7 @@ def rejudge(
 
     Raises:
         InputError: The database cannot be read.
+        UsageError: Nothing in it is of the service or the target of `selection`.
         DependencyError: Another process has it open.
     """
     started_at = datetime.now(UTC)
@@ -107,6 +108,9 @@ def rejudge(
         stage = StagedRun(target, work_dir, run=None, horizon=settings.store.horizon)
         with stage:
             with open_store(db) as store:
+                unknown = store.unknown_name(selection)
+                if unknown is not None:
+                    raise unknown
                 reviewer = _Reviewer(build_engine(rules, settings), store, selection.target)
                 for batch in store.judged(selection):
                     for request in batch:

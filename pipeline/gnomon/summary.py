@@ -247,7 +247,8 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
 
     `code` is the limit exceeded (`max_divergence`, `max_endpoint_divergence`, `max_error_increase`,
     `max_latency_shift.p50`, `max_latency_shift.p99`), the same after `undecided_` where its interval is on both sides
-    of the limit, `min_pairs`, `control_coverage` where a control answered too few requests (`rate`: the share), or
+    of the limit, `min_pairs`, `unknown_name` where nothing that landed has the service or target that was asked for
+    (`message` says what there is), `control_coverage` where a control answered too few requests (`rate`: the share), or
     `field` for a field that diverges and keeps the limits. Fields have a pattern and a kind, whatever their code.
     Where there are fewer than `min_pairs`, a limit that is exceeded has `undecided_` before it too. `rate` is a share,
     or a shift for latencies.
@@ -262,6 +263,7 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
     rate: float | None = None
     interval: tuple[float | None, float | None] | None = None
     request_ids: list[str] = []
+    message: str | None = None
 
 
 class ServiceVerdict(msgspec.Struct, frozen=True, kw_only=True):

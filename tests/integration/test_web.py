@@ -204,7 +204,23 @@ def test_periods_targets_and_synthetic_traffic_are_chosen(server: Server) -> Non
     assert server.ask("/api/summary?synthetic=include").json["pairs"] == 800 + GOOD + 2
     assert server.ask("/api/summary?until=1h").json["pairs"] == 0
     assert server.ask("/api/summary?since=2020-01-01&service=shop").json["pairs"] == 800
-    assert server.ask("/api/summary?target=nobody").json["pairs"] == 0
+
+
+def test_a_name_that_nothing_has_is_said(server: Server, document: Any) -> None:
+    """404 with the closest one; a gate asks before there is traffic, so a verdict is undecided and says why."""
+    for path in ("summary", "endpoints", "fields", "differences"):
+        for query, sentence in (("service=shpo", "did you mean 'shop'?"), ("target=nobody", "the target 'nobody'")):
+            answer = server.ask(f"/api/{path}?{query}")
+            check(document, f"/api/{path}", "get", answer)
+            assert (answer.status, sentence in answer.json["error"]) == (404, True), answer
+    verdict = server.ask("/api/verdict?service=shop&target=shop@3")
+    check(document, "/api/verdict", "get", verdict)
+    assert (verdict.status, verdict.json["verdict"]) == (200, "undecided")
+    [*_, reason] = verdict.json["reasons"]
+    assert (reason["code"], reason["target"]) == ("unknown_name", "shop@3")
+    assert "the target 'shop@3'" in reason["message"]
+    gate = server.flagger(metadata={"target": "shop@3"})
+    assert (gate.status, gate.json["reasons"][-1]["code"]) == (409, "unknown_name")
 
 
 def test_differences_are_chosen_and_bounded(server: Server) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 import msgspec
@@ -18,12 +18,16 @@ from gnomon.core.moments import read_moment
 from gnomon.core.rules import RuleSet, parse_rules
 from gnomon.errors import InputError, UsageError
 
+if TYPE_CHECKING:
+    from gnomon.store import Selection, Store
+
 __all__ = [
     "FILE",
     "ClosestGroup",
     "Flag",
     "Given",
     "Instant",
+    "check_names",
     "config_option",
     "db_option",
     "format_option",
@@ -145,6 +149,17 @@ def synthetic_option(command: Callable[P, R]) -> Callable[P, R]:
     choice = click.Choice(["include", "exclude", "only"])
     text = "Whether requests tagged as synthetic count."
     return click.option("--synthetic", type=choice, default="exclude", show_default=True, help=text)(command)
+
+
+def check_names(store: Store, selection: Selection, live: Sequence[str] = ()) -> None:
+    """Refuse a service or a target that nothing that landed has: it is a typo.
+
+    Raises:
+        UsageError: There is one; it names the closest.
+    """
+    unknown = store.unknown_name(selection, live)
+    if unknown is not None:
+        raise unknown
 
 
 def load(context: click.Context, config: Path | None) -> Loaded:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import csv
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -15,6 +18,9 @@ from gnomon.config import find_database
 from gnomon.model import JsonValue
 
 __all__ = ["query"]
+
+MOST_CHARACTERS: Final = 200
+"""Of an excerpt in a table; `--json` and `--csv` have it whole, in base64."""
 
 
 @click.command()
@@ -44,7 +50,28 @@ def query(context: click.Context, sql: str, db: Path | None, as_json: bool, as_c
     elif as_csv:
         _print_csv(result.columns, result.rows)
     else:
-        print_table(result.columns, result.rows)
+        print_table(result.columns, _legible(result.columns, result.rows))
+
+
+def _legible(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[list[object]]:
+    """Rows for people: the beginning of what was refused as it was, from the base64 that `rejects` has."""
+    places = [place for place, column in enumerate(columns) if column == "excerpt"]
+    for row in rows:
+        values = list(row)
+        for place in places:
+            values[place] = _beginning(values[place])
+        yield values
+
+
+def _beginning(excerpt: object) -> object:
+    if not isinstance(excerpt, str):
+        return excerpt
+    try:
+        data = base64.b64decode(excerpt, validate=True)
+    except binascii.Error:
+        return excerpt
+    text = data.decode("utf-8", "backslashreplace")
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
 
 
 def _print_json(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

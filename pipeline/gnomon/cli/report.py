@@ -10,7 +10,16 @@ from typing import Any, Final, Literal
 import click
 import msgspec
 
-from gnomon.cli.options import FILE, config_option, db_option, load, period_options, synthetic_option, write_file
+from gnomon.cli.options import (
+    FILE,
+    check_names,
+    config_option,
+    db_option,
+    load,
+    period_options,
+    synthetic_option,
+    write_file,
+)
 from gnomon.config import find_database
 
 __all__ = ["report"]
@@ -58,6 +67,7 @@ def report(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
             target=given.target,
             synthetic=given.synthetic,
         )
+        check_names(store, selection)
         page = render_report(store.report(selection, title="Shadow traffic report", now=datetime.now(UTC)))
     out = given.out or (DEFAULT if sys.stdout.isatty() else None)
     if out is None or str(out) == "-":

@@ -13,6 +13,7 @@ from gnomon.cli.judging import judge, judging_options
 from gnomon.cli.options import (
     FILE,
     ClosestGroup,
+    check_names,
     config_option,
     db_option,
     load,
@@ -104,6 +105,7 @@ def suggest(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
     given = _Given(**options)
     selection = Selection(since=given.since, until=given.until, service=given.service, target=given.target)
     with open_store(find_database(given.db, load(context, given.config).settings)) as store:
+        check_names(store, selection)
         templates = suggest_templates(store, selection)
         found, refused = suggest_rules(store, selection)
     if templates or found:

@@ -45,9 +45,18 @@ def cell(value: object) -> str:
     if isinstance(value, date | time | timedelta):
         return str(value)
     if isinstance(value, bytes):
-        return value.hex()
+        return _of_bytes(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{cell(name)}: {cell(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(cell(item) for item in value) + "]"
     return one_line(str(value))
+
+
+def _of_bytes(value: bytes) -> str:
+    """Write text as text, and anything else in hex."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+    return one_line(text) if all(c.isprintable() or c.isspace() for c in text) else value.hex()

@@ -10,18 +10,29 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 import msgspec
 
-from gnomon.cli.options import Flag, Instant, config_option, db_option, load, period_options, synthetic_option
+from gnomon.cli.options import (
+    Flag,
+    Instant,
+    check_names,
+    config_option,
+    db_option,
+    load,
+    period_options,
+    synthetic_option,
+)
 from gnomon.cli.tables import print_table
-from gnomon.cli.text import one_line, percent
+from gnomon.cli.text import one_line, percent, rfc3339
 from gnomon.config import find_database
 from gnomon.errors import UsageError
 
 if TYPE_CHECKING:
-    from gnomon.core.judge import Check, Judgement
+    from gnomon.core.judge import Check, Judgement, Part
 
 __all__ = ["verdict"]
 
 TOP: Final = 20
+MOST_PARTS: Final = 10
+SHOWN: Final = 3
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "undecided": 3}
 
 
@@ -84,16 +95,18 @@ def verdict(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         target=given.target,
         synthetic=given.synthetic,
     )
+    live = [name for name in (given.canary, given.baseline) if name is not None]
     with open_store(find_database(given.db, settings)) as store:
         cohort = Cohort(flags=given.flags, as_of=given.as_of)
+        check_names(store, selection, live)
         if given.canary is not None and given.baseline is not None:
-            judged = judge_canary(store, selection, settings.verdict, given.canary, given.baseline)
+            judged = judge_canary(store, selection, settings.verdict, (given.canary, given.baseline))
         else:
             judged = judge_store(store, selection, settings.verdict, cohort)
     if given.as_json:
         click.echo(msgspec.json.encode(judged.verdict).decode())
     else:
-        _print(judged)
+        _print(judged, given)
     context.exit(EXIT_CODES[judged.verdict.verdict])
 
 
@@ -107,68 +120,149 @@ def _check_canary(given: _Given) -> None:
         raise UsageError("--target, --flag and --as-of choose pairs, which a canary has not", "leave them out")
 
 
-def _print(judged: Judgement) -> None:
-    found = judged.verdict
-    click.echo(f"{found.verdict}: {found.pairs} pairs\n")
-    print_table(
-        ["limit", "endpoint", "seen", "interval", "at most", "state"],
-        [_line(check) for check in _shown(judged.checks)],
-    )
-    fields = [check for check in judged.checks if check.pattern is not None]
-    if fields:
+def _print(judged: Judgement, given: _Given) -> None:
+    found, parts = judged.verdict, judged.parts
+    click.echo(f"{found.verdict}: {found.pairs} pairs")
+    if len(parts) != 1:
+        click.echo(f"{_asked(given)}, {_period(given)}")
+    if len(parts) > 1:
         click.echo()
-        title = (
-            "Fields that diverge" if len(fields) <= TOP else f"Fields that diverge (the first {TOP} of {len(fields)})"
-        )
-        print_table(
-            ["endpoint", "field", "kind", "net rate", "interval", "limit", "state", "for example"],
-            [_field(check) for check in fields[:TOP]],
-            title=title,
-        )
-    if any(reason.code == "min_pairs" for reason in found.reasons):
+        _print_parts(parts)
+    if not parts:
         click.echo("\nThere are fewer pairs than verdict.min_pairs; wait for more")
-    for reason in found.reasons:
+    for part in parts[:MOST_PARTS]:
+        _print_part(part, given, alone=len(parts) == 1)
+    if len(parts) > MOST_PARTS:
+        click.echo(f"\n{len(parts) - MOST_PARTS} more; choose with --service and --target")
+
+
+def _asked(given: _Given) -> str:
+    """Say what was asked about."""
+    service = f"service {one_line(given.service)}" if given.service is not None else "all services"
+    target = given.canary or given.target
+    return f"{service}, {f'target {one_line(target)}' if target is not None else 'all targets'}"
+
+
+def _period(given: _Given) -> str:
+    since = f"since {rfc3339(given.since)}" if given.since else ""
+    until = f"until {rfc3339(given.until)}" if given.until else ""
+    return " ".join(filter(None, (since, until))) or "all that has landed"
+
+
+def _name(part: Part) -> str:
+    target = f", target {one_line(part.seen.target)}" if part.seen.target else ""
+    return f"service {one_line(part.seen.service)}{target}"
+
+
+def _print_parts(parts: Sequence[Part]) -> None:
+    print_table(
+        ["verdict", "service", "target", "pairs", "seen", "interval"],
+        [
+            (
+                part.verdict,
+                part.seen.service,
+                part.seen.target,
+                part.seen.pairs,
+                percent(part.seen.rate.rate if part.seen.rate else None),
+                _interval(part.seen.rate.interval if part.seen.rate else (None, None)),
+            )
+            for part in parts[:TOP]
+        ],
+        title="Services and targets"
+        if len(parts) <= TOP
+        else f"Services and targets (the worst {TOP} of {len(parts)})",
+    )
+
+
+def _print_part(part: Part, given: _Given, *, alone: bool) -> None:
+    """Print what is judged of one service and target."""
+    checks = part.seen.checks
+    if alone:
+        click.echo(f"{_name(part)}, {_period(given)}\n")
+    else:
+        click.echo(f"\n{part.verdict}: {_name(part)}, {part.seen.pairs} pairs\n")
+    whole = [check for check in checks if check.endpoint is None]
+    print_table(["limit", "seen", "interval", "at most", "state"], [_whole(check, part) for check in whole])
+    apart = _apart(checks)
+    if apart:
+        click.echo()
+        print_table(
+            ["endpoint", "limit", "seen", "interval", "at most", "state"],
+            [(check.endpoint, _short(check.code), *_whole(check, part)[1:]) for check in apart[:TOP]],
+            title="Endpoints" if len(apart) <= TOP else f"Endpoints (the first {TOP} of {len(apart)})",
+        )
+    _print_fields(part)
+    if part.is_short:
+        click.echo(f"\nThere are fewer pairs than verdict.min_pairs ({part.needed}); wait for more")
+    for reason in part.reasons:
         if reason.code == "control_coverage":
             what = f"the control answered {percent(reason.rate)} of the requests to {one_line(reason.endpoint or '')}"
             click.echo(f"\n{what}, fewer than verdict.min_control: the rest is judged by nobody")
-    covered = judged.coverage
+    covered = part.seen.coverage
     click.echo(
         f"\nCoverage: {covered.covered} of {covered.endpoints} endpoints have enough pairs to be judged on their own"
         f" ({percent(covered.share_of_pairs)} of what was judged)"
     )
 
 
-def _shown(checks: Sequence[Check]) -> list[Check]:
-    """Give the checks of everything together, then those of endpoints that do not keep their limit, the worst first."""
+def _print_fields(part: Part) -> None:
+    fields = [check for check in part.seen.checks if check.pattern is not None]
+    if not fields:
+        return
+    click.echo()
+    print_table(
+        ["endpoint", "field", "kind", "net rate", "interval", "state"],
+        [_field(check, part) for check in fields[:TOP]],
+        title="Fields that diverge"
+        if len(fields) <= TOP
+        else f"Fields that diverge (the first {TOP} of {len(fields)})",
+    )
+    for check in fields[:SHOWN]:
+        if check.request_ids:
+            where = one_line(f"{check.endpoint} {check.pattern}")
+            click.echo(f"for example {one_line(check.request_ids[0])} at {where}")
+
+
+def _apart(checks: Sequence[Check]) -> list[Check]:
+    """Give the checks of endpoints that do not keep their limit, the worst first."""
     apart = [c for c in checks if c.endpoint is not None and c.pattern is None and c.state != "kept"]
-    apart.sort(key=lambda check: (check.state != "exceeded", not check.covered, -check.excess))
-    return [check for check in checks if check.endpoint is None] + apart[:TOP]
+    return sorted(apart, key=lambda check: (check.state != "exceeded", not check.covered, -check.excess))
 
 
-def _line(check: Check) -> tuple[object, ...]:
-    state = check.state if check.covered or check.state != "open" else "open: too few pairs"
+def _whole(check: Check, part: Part) -> tuple[object, ...]:
     return (
         check.code,
-        check.endpoint or "(all)",
         percent(check.rate),
         _interval(check.interval),
         percent(check.limit),
-        state,
+        _state(check, part),
     )
 
 
-def _field(check: Check) -> tuple[object, ...]:
+def _short(code: str) -> str:
+    """Name the limit of an endpoint in few letters."""
+    return code.removeprefix("max_").removeprefix("endpoint_")
+
+
+def _state(check: Check, part: Part) -> str:
+    """Say what is known about a limit. Nothing exceeds one before there are enough pairs for a verdict."""
+    if check.state == "exceeded" and part.is_short:
+        return f"at least {percent(check.interval[0])}, {part.seen.judged} of {part.needed} pairs"
+    return check.state if check.covered or check.state != "open" else "open: too few pairs"
+
+
+def _field(check: Check, part: Part) -> tuple[object, ...]:
+    limit = f" {percent(check.limit)}" if check.state == "exceeded" and not part.is_short else ""
     return (
         check.endpoint,
         check.pattern,
         check.kind,
         percent(check.rate),
         _interval(check.interval),
-        f"{check.code} {percent(check.limit)}" if check.state != "kept" else None,
-        check.state,
-        one_line(check.request_ids[0]) if check.request_ids else None,
+        f"{_state(check, part)}{limit}",
     )
 
 
 def _interval(ends: tuple[float | None, float | None]) -> str:
-    return f"{percent(ends[0])} to {percent(ends[1])}"
+    low, high = map(percent, ends)
+    return f"{low.removesuffix(' %') if high.endswith('%') else low} to {high}"

@@ -10,7 +10,7 @@ from gnomon.store.browsing import DifferenceChoice, TargetRate
 from gnomon.store.database import refresh_views
 from gnomon.store.landing import Landed, RunRecord
 from gnomon.store.query import QueryResult, run_query
-from gnomon.store.reader import JudgedRequest, Store, open_store
+from gnomon.store.reader import JudgedRequest, Opener, Store, open_store
 from gnomon.store.stage import StagedRun
 from gnomon.store.statistics import Cohort, Selection, Statistics, Totals
 from gnomon.store.values import json_value, rfc3339
@@ -21,6 +21,7 @@ __all__ = [
     "DifferenceChoice",
     "JudgedRequest",
     "Landed",
+    "Opener",
     "QueryResult",
     "RunRecord",
     "Selection",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import duckdb
 import msgspec
 
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, UsageError
 from gnomon.model import Alert, Comparison, Difference, Exchange, JsonValue
 from gnomon.store.alerts import read_alerts
 from gnomon.store.browsing import DifferenceChoice, TargetRate, read_differences, read_rates, read_request
@@ -21,6 +22,7 @@ from gnomon.store.log.layout import is_store, store_at
 from gnomon.store.log.reading import connect_log_for_users
 from gnomon.store.log.snapshot import Snapshot, Snapshots
 from gnomon.store.log.views import root_is
+from gnomon.store.names import find_unknown_name
 from gnomon.store.opening import connect, reading
 from gnomon.store.statistics import Cohort, Selection, Statistics, Totals
 from gnomon.summary import EndpointStat, FieldStat, LatencyStat, Report, Sample
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from gnomon.core.alerting import Figures
     from gnomon.core.judge import Evidence, Populations
 
-__all__ = ["JudgedRequest", "Store", "open_store"]
+__all__ = ["JudgedRequest", "Opener", "Store", "open_store"]
 
 T = TypeVar("T")
 
@@ -161,6 +163,10 @@ class Store:
         """The divergence rate of each service and target, those with the most pairs first."""
         return self._ask(lambda connection: read_rates(connection, self.path, selection))
 
+    def unknown_name(self, selection: Selection, live: Sequence[str] = ()) -> UsageError | None:
+        """Say which service or target of `selection`, or target of live traffic, nothing that landed has, if one."""
+        return self._ask(lambda connection: find_unknown_name(connection, self.path, selection, live))
+
     def interrupt(self) -> None:
         """End what another thread asks of this store; it raises UsageError there."""
         self._connection.interrupt()
@@ -260,6 +266,25 @@ def open_store(path: str | Path, snapshots: Snapshots | None = None) -> Store:
     layout = store_at(path)
     shared = snapshots or Snapshots(layout)
     return Store(path, connect_log_for_users(layout, [shared.place]), shared)
+
+
+class Opener:
+    """Opens stores for a process that asks for long: its readers share what they see. Safe to use from threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._snapshots: Snapshots | None = None
+
+    def open(self, path: Path) -> Store:
+        """Open a database or a store, as `open_store`."""
+        if not is_store(path):
+            return open_store(path)
+        layout = store_at(path)
+        with self._lock:
+            if self._snapshots is None or self._snapshots.root != layout.root:
+                self._snapshots = Snapshots(layout)
+            shared = self._snapshots
+        return open_store(path, shared)
 
 
 def _request(row: Mapping[str, Any]) -> tuple[str, datetime]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,8 +22,9 @@ from starlette.routing import Route
 from gnomon.config import Settings
 from gnomon.errors import DependencyError, GnomonError, InputError
 from gnomon.operations import Readiness, WebMetrics
-from gnomon.store import Selection, Store, open_store
-from gnomon.verdict import judge_canary, judge_store
+from gnomon.store import Opener, Selection, Store
+from gnomon.summary import Verdict
+from gnomon.verdict import judge_canary, judge_store, unknown_names
 from gnomon.web.answers import Alerts, Differences, Endpoints, Fields, Problem, StoredComparison, StoredRequest
 from gnomon.web.guard import Guard
 from gnomon.web.openapi import describe
@@ -43,6 +43,7 @@ from gnomon.web.parameters import (
     read_query,
     select,
 )
+from gnomon.web.patience import Patience, TooLongError
 
 __all__ = ["create_app"]
 
@@ -60,8 +61,8 @@ RATES_WINDOW: Final = timedelta(hours=1)
 RATES_KEPT: Final = timedelta(seconds=15)
 
 
-class TooLongError(Exception):
-    """A question that took longer than `PATIENCE_SECONDS`."""
+class UnknownNameError(Exception):
+    """A service or a target that nothing that landed has."""
 
 
 class Api:
@@ -79,6 +80,8 @@ class Api:
         self._settings = settings
         self._clock = clock
         self._limiter: anyio.CapacityLimiter | None = None
+        self._opener = Opener()
+        self._asked: set[Patience] = set()
         self._readiness = Readiness(["store"])
         self.metrics = WebMetrics(self._readiness)
         self._rates_at: datetime | None = None
@@ -89,27 +92,33 @@ class Api:
         now, limits = self._clock(), self._settings.verdict
         selection, cohort = select(asked, now), cohort_of(asked, now)
         canary = canary_of(asked)
-        if canary is not None:
-            return _json(await self._ask(lambda store: judge_canary(store, selection, limits, *canary).verdict))
-        return _json(await self._ask(lambda store: judge_store(store, selection, limits, cohort).verdict))
+
+        def judge(store: Store, patience: Patience) -> Verdict:
+            if canary is None:
+                judged = judge_store(store, selection, limits, cohort, patience.check)
+            else:
+                judged = judge_canary(store, selection, limits, canary, patience.check)
+            return unknown_names(store, selection, judged, canary or ()).verdict
+
+        return _json(await self._ask(judge))
 
     async def summary(self, request: Request) -> Response:
         """All that is selected in one line."""
         selection = self._selection(request, PeriodAsked)
-        return _json(await self._ask(lambda store: store.summary(selection)))
+        return _json(await self._ask(_about(selection, lambda store: store.summary(selection))))
 
     async def endpoints(self, request: Request) -> Response:
         """Endpoints by divergence rate."""
         asked = read_query(request.query_params.multi_items(), ListAsked)
         selection = select(asked, self._clock())
-        found = await self._ask(lambda store: store.endpoints(selection))
+        found = await self._ask(_about(selection, lambda store: store.endpoints(selection)))
         return _json(Endpoints(found[: asked.limit], len(found) > asked.limit))
 
     async def fields(self, request: Request) -> Response:
         """Field patterns by severity and frequency."""
         asked = read_query(request.query_params.multi_items(), ListAsked)
         selection = select(asked, self._clock())
-        found = await self._ask(lambda store: store.fields(selection))
+        found = await self._ask(_about(selection, lambda store: store.fields(selection)))
         return _json(Fields(found[: asked.limit], len(found) > asked.limit))
 
     async def differences(self, request: Request) -> Response:
@@ -117,14 +126,14 @@ class Api:
         asked = read_query(request.query_params.multi_items(), DifferencesAsked)
         selection = select(asked, self._clock())
         choice = msgspec.structs.replace(asked.choice(), limit=asked.limit + 1)
-        found = await self._ask(lambda store: store.differences(selection, choice))
+        found = await self._ask(_about(selection, lambda store: store.differences(selection, choice)))
         return _json(Differences(found[: asked.limit], len(found) > asked.limit))
 
     async def comparison(self, request: Request) -> Response:
         """All that is stored of one request."""
         read_query(request.query_params.multi_items(), NothingAsked)
         request_id = str(request.path_params["request_id"])
-        found = await self._ask(lambda store: store.request(request_id)) if "\x00" not in request_id else []
+        found = await self._ask(lambda store, _: store.request(request_id)) if "\x00" not in request_id else []
         if not found:
             return _problem(404, "nothing is stored under this request id")
         stored = [StoredComparison(**msgspec.structs.asdict(sample)) for sample in found]
@@ -134,7 +143,7 @@ class Api:
         """The last word on each alert."""
         asked = read_query(request.query_params.multi_items(), AlertsAsked)
         selection = select(asked, self._clock())
-        found = await self._ask(lambda store: store.alerts(selection, state=asked.state, limit=asked.limit + 1))
+        found = await self._ask(lambda store, _: store.alerts(selection, state=asked.state, limit=asked.limit + 1))
         return _json(Alerts(found[: asked.limit], len(found) > asked.limit))
 
     async def flagger(self, request: Request) -> Response:
@@ -142,7 +151,13 @@ class Api:
         read_query(request.query_params.multi_items(), NothingAsked)
         call = read_flagger(await _body(request))
         selection = select(period_of(call), self._clock())
-        found = await self._ask(lambda store: judge_store(store, selection, self._settings.verdict).verdict)
+        limits = self._settings.verdict
+
+        def judge(store: Store, patience: Patience) -> Verdict:
+            judged = judge_store(store, selection, limits, pulse=patience.check)
+            return unknown_names(store, selection, judged).verdict
+
+        found = await self._ask(judge)
         goes = found.verdict == "pass" or (found.verdict == "undecided" and call.asked.get("undecided", "halt") == "go")
         return _json(found, 200 if goes else 409)
 
@@ -152,7 +167,7 @@ class Api:
         now = self._clock()
         if self._rates_at is None or now - self._rates_at >= RATES_KEPT:
             try:
-                rates = await self._ask(lambda store: store.rates(Selection(since=now - RATES_WINDOW)))
+                rates = await self._ask(lambda store, _: store.rates(Selection(since=now - RATES_WINDOW)))
             except (GnomonError, TooLongError):
                 rates = []  # the readiness says why; the process has its own metrics all the same
             self.metrics.rates({(rate.service, rate.target): msgspec.structs.asdict(rate) for rate in rates})
@@ -166,7 +181,7 @@ class Api:
     async def ready(self, _: Request) -> Response:
         """Whether the store can be read."""
         with suppress(GnomonError, TooLongError):
-            await self._ask(lambda store: store.rules(""))
+            await self._ask(lambda store, _: store.rules(""))
         reasons = self._readiness.reasons
         # Anybody may ask this, so paths and names of processes stay inside
         return _json(
@@ -181,40 +196,55 @@ class Api:
     def _selection(self, request: Request, kind: type[PeriodAsked]) -> Selection:
         return select(read_query(request.query_params.multi_items(), kind), self._clock())
 
-    async def _ask(self, question: Callable[[Store], T]) -> T:
-        """Ask the store in another thread; not longer than there is patience."""
+    async def _ask(self, question: Callable[[Store, Patience], T]) -> T:
+        """Ask the store in another thread; not longer than there is patience, waiting for others included."""
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(AT_ONCE)
+        patience = Patience(PATIENCE_SECONDS)
+        self._asked.add(patience)
         try:
-            found = await anyio.to_thread.run_sync(
-                lambda: _within_patience(self._find(), question), limiter=self._limiter
-            )
+            # A thread cannot be stopped: it is left alone where it does not give up by itself.
+            with anyio.fail_after(PATIENCE_SECONDS + 1):
+                found = await anyio.to_thread.run_sync(
+                    lambda: self._answer(question, patience), limiter=self._limiter, abandon_on_cancel=True
+                )
+        except TimeoutError as error:
+            raise TooLongError from error
         except (DependencyError, InputError) as error:
             self._readiness.not_ready("store", str(error))
             raise
+        finally:
+            patience.end()
+            self._asked.discard(patience)
         self._readiness.ready("store")
         return found
 
+    def _answer(self, question: Callable[[Store, Patience], T], patience: Patience) -> T:
+        patience.check()
+        with self._opener.open(self._find()) as store, patience.watching(store):
+            try:
+                return question(store, patience)
+            except GnomonError as error:
+                if patience.is_over:
+                    raise TooLongError from error
+                raise
 
-def _within_patience(data: Path, question: Callable[[Store], T]) -> T:
-    with open_store(data) as store:
-        over = threading.Event()
+    def give_up(self) -> None:
+        """End all questions that are being answered: nobody waits for them any more."""
+        for patience in list(self._asked):
+            patience.end()
 
-        def end() -> None:
-            over.set()
-            store.interrupt()
 
-        timer = threading.Timer(PATIENCE_SECONDS, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            return question(store)
-        except GnomonError as error:
-            if over.is_set():
-                raise TooLongError from error
-            raise
-        finally:
-            timer.cancel()
+def _about(selection: Selection, question: Callable[[Store], T]) -> Callable[[Store, Patience], T]:
+    """Ask only about a service and a target that there are."""
+
+    def asked(store: Store, _: Patience) -> T:
+        unknown = store.unknown_name(selection)
+        if unknown is not None:
+            raise UnknownNameError(str(unknown))
+        return question(store)
+
+    return asked
 
 
 def create_app(
@@ -243,13 +273,15 @@ def create_app(
         ("/readyz", api.ready, "GET"),
         ("/openapi.json", api.openapi, "GET"),
     )
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(path, _counted(path, handler, api.metrics), methods=[method]) for path, handler, method in routes
         ],
         middleware=[Middleware(Guard, token=token)],
         exception_handlers={HTTPException: _not_found, Exception: _our_bug},
     )
+    app.state.give_up = api.give_up
+    return app
 
 
 def _counted(path: str, handler: Handler, metrics: WebMetrics) -> Handler:
@@ -262,6 +294,8 @@ def _counted(path: str, handler: Handler, metrics: WebMetrics) -> Handler:
                 response = await handler(request)
             except BadRequestError as error:
                 response = _problem(400, error.sentence, error.parameter)
+            except UnknownNameError as error:
+                response = _problem(404, str(error))
             except TooLongError:
                 response = _problem(503, f"no answer within {PATIENCE_SECONDS:.0f} s; ask for a shorter period")
             except (DependencyError, InputError) as error:

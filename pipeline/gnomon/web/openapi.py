@@ -35,6 +35,8 @@ _GETS: Final[tuple[tuple[str, str, type[msgspec.Struct], type[msgspec.Struct]], 
     ("/readyz", "Whether the store can be read; needs no token", NothingAsked, Ready),
 )
 _OPEN: Final = ("/healthz", "/readyz")
+_NAMED: Final = ("/api/summary", "/api/endpoints", "/api/fields", "/api/differences")
+"""What answers that there is no such service or target."""
 
 
 @cache
@@ -52,6 +54,8 @@ def describe() -> dict[str, Any]:
             "parameters": _parameters(components[asked.__name__]),
             "responses": {"200": _content(answer), **_problems("400", "503")},
         }
+        if path in _NAMED:
+            operation["responses"] |= _problems("404")
         if path in _OPEN:
             operation["security"] = []
             operation["responses"] = {"200": _content(answer), "503": _content(answer)}

@@ -74,7 +74,10 @@ async def serve(app: Starlette, listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
-    await server.serve([listening])
+    try:
+        await server.serve([listening])
+    finally:
+        app.state.give_up()  # or the end of the process would wait for what nobody waits for
 
 
 class _Server(uvicorn.Server):

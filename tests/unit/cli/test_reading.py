@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -37,6 +38,17 @@ class TestQuery:
             "query", "SELECT 'a' AS text, 1 AS number, NULL AS nothing UNION ALL SELECT 'bb', 22, NULL ORDER BY 1"
         )
         assert ended == (0, "text  number  nothing\na          1\nbb        22\n", "")
+
+    def test_what_was_refused_is_legible(self, run: Run, tmp_path: Path) -> None:
+        """A table has the beginning of it as text; JSON and CSV have all of it in base64, BLOBs are text where they are."""
+        (tmp_path / "c.ndjson").write_text('{"v": 1, "broken\x1b' + "x" * 500 + "\n")
+        run("compare", tmp_path / "c.ndjson")
+        out = run("query", "SELECT excerpt FROM rejects").out
+        assert '{"v": 1, "broken\\x1bxxx' in out
+        assert out.rstrip().endswith("xxx...")
+        [row] = json.loads(run("query", "--json", "SELECT excerpt FROM rejects").out)
+        assert base64.b64decode(row["excerpt"]).endswith(b"xxx")
+        assert '{"v": 1, ' in run("query", "SELECT from_base64(excerpt)[1:10] AS b FROM rejects").out
 
     @pytest.mark.usefixtures("database")
     def test_json_is_one_array_of_objects(self, run: Run) -> None:

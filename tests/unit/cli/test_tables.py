@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,22 @@ def test_a_very_long_value_does_not_widen_its_column(capsys: pytest.CaptureFixtu
     assert lines[2] == "y" + " " * 59 + "  2"
 
 
+def test_a_table_fits_the_terminal_and_cuts_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words are folded; what cannot fit at all is written row by row."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    row = ("GET /a/rather/long/path/of/an/endpoint/{id}", "/body/items/*/price/of/it", "12.3 to 45.6 %", 123_456_789)
+    print_table(["endpoint", "field", "interval", "pairs"], [row])
+    drawn = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
+    assert max(map(len, drawn.splitlines())) <= 80
+    assert "12.3 to 45.6 %" in drawn
+    assert "123456789" in drawn
+    terminal.truncate(0)
+    print_table([f"column_{number}" for number in range(20)], [[number * 1.5 for number in range(20)]])
+    assert "column_19  28.5\n" in terminal.getvalue()
+
+
 def test_a_terminal_gets_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is on stderr, and goes away at the end."""
     terminal = Terminal()
@@ -83,6 +100,7 @@ def test_a_terminal_gets_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None
         (datetime(2027, 1, 1, tzinfo=UTC).replace(tzinfo=None), "2027-01-01T00:00:00Z"),
         (timedelta(seconds=1), "0:00:01"),
         (b"\x00\xff", "00ff"),
+        (b"a\tb\xc3\xa9", "a\\tb\u00e9"),
         ({"a": [1, "x"]}, "{a: [1, x]}"),
     ],
 )

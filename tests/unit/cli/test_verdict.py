@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_a_candidate_like_live_passes(run: Run, compared: Callable[..., None]) -
     )
     ended = run("verdict")
     assert ended.code == 0, ended.out
-    assert ended.out.startswith("pass: 3000 pairs\n")
+    assert ended.out.startswith("pass: 3000 pairs\nservice shop, target shop@2, all that has landed\n")
     assert "Coverage: 2 of 2 endpoints" in ended.out
 
 
@@ -92,6 +93,21 @@ def test_few_pairs_leave_it_undecided(run: Run, compared: Callable[..., None]) -
     assert ended.code == 3
     assert "fewer pairs than verdict.min_pairs" in ended.out
     assert json.loads(run("verdict", "--json").out)["reasons"][0]["code"] == "min_pairs"
+
+
+def test_a_limit_is_not_said_to_be_exceeded_by_few_pairs(run: Run, tmp_path: Path) -> None:
+    """What is known so far, and of how many pairs that a verdict takes."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(40):
+            for role in ("live", "shadow"):
+                writer.write(exchange(f"r-{number}", role, {"a": role}))
+    run("compare", tmp_path / "c.ndjson")
+    ended = run("verdict")
+    assert ended.code == 3
+    assert re.search(r"max_divergence .* at least \d[\d.]+ %, 40 of 500 pairs\n", ended.out)
+    assert "exceeded" not in ended.out
+    reasons = json.loads(run("verdict", "--json").out)["reasons"]
+    assert [reason["code"] for reason in reasons[:2]] == ["min_pairs", "undecided_max_divergence"]
 
 
 def test_a_flags_requests_are_judged_alone(run: Run, tmp_path: Path) -> None:
@@ -148,13 +164,56 @@ def test_what_a_canary_cannot_be_is_refused(run: Run, options: list[str]) -> Non
 
 
 def test_nothing_selected_is_undecided(run: Run, compared: Callable[..., None]) -> None:
-    """A service without traffic has no rate and no verdict."""
+    """A time without traffic has no rate and no verdict."""
     compared(10)
-    ended = run("verdict", "--json", "--service", "other", "--since", "2027-01-01")
+    ended = run("verdict", "--json", "--service", "shop", "--since", "2037-01-01")
     verdict = json.loads(ended.out)
     assert (ended.code, verdict["verdict"]) == (3, "undecided")
     assert (verdict["pairs"], verdict["divergence_rate"], verdict["interval"]) == (0, None, None)
     assert verdict["latency"] == {"overall": None, "endpoints": []}
+    said = run("verdict", "--service", "shop", "--since", "2037-01-01").out
+    assert said.startswith("undecided: 0 pairs\nservice shop, all targets, since 2037-01-01T00:00:00Z\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "sentence"),
+    [
+        ("verdict", ["--service", "shpo"], "the service 'shpo'; did you mean 'shop'?"),
+        ("verdict", ["--target", "shop@3"], "the target 'shop@3'; did you mean 'shop@2'?"),
+        ("verdict", ["--service", "zzz"], "the service 'zzz'; there is 'shop'"),
+        ("verdict", ["--canary", "x", "--baseline", "y"], "the target of live traffic 'x'"),
+        ("report", ["--service", "shpo"], "did you mean 'shop'?"),
+        ("rejudge", ["--target", "shop@3"], "did you mean 'shop@2'?"),
+        ("rules", ["suggest", "--service", "shpo"], "did you mean 'shop'?"),
+    ],
+)
+def test_a_name_that_nothing_has_is_a_typo(
+    run: Run, compared: Callable[..., None], command: str, options: list[str], sentence: str
+) -> None:
+    """Exit 2 with the closest name, also where a pipeline would wait for more pairs for ever."""
+    compared(4)
+    ended = run(command, *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert sentence in ended.err
+
+
+def test_several_services_are_shown_apart(run: Run, tmp_path: Path) -> None:
+    """The worst first, each with its own limits; the exit code is that of the worst."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(1_200):
+            for role, target in (("live", ""), ("shadow", "v2")):
+                service = "pay" if number % 2 else "cart"
+                answer = {"a": 2 if service == "pay" and role == "shadow" else 1}
+                writer.write(exchange(f"r-{number}", role, answer, service=service, target=target))
+    run("compare", tmp_path / "c.ndjson")
+    ended = run("verdict")
+    assert ended.code == 1
+    assert ended.out.startswith("fail: 1200 pairs\nall services, all targets, all that has landed\n")
+    assert ended.out.index("fail: service pay, target v2, 600 pairs") < ended.out.index("undecided: service cart")
+    verdict = json.loads(run("verdict", "--json").out)
+    assert [(one["service"], one["verdict"]) for one in verdict["services"]] == [("pay", "fail"), ("cart", "undecided")]
+    assert verdict["reasons"][0]["service"] == "pay"
+    assert json.loads(run("verdict", "--json", "--service", "cart").out)["verdict"] == "undecided"
 
 
 def test_synthetic_traffic_is_judged_where_it_is_asked_for(run: Run, tmp_path: Path) -> None:

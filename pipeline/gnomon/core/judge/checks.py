@@ -7,7 +7,7 @@ verdict are looked at side by side, since there may be thousands.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 from typing import Final, Literal, TypeAlias
 
@@ -156,7 +156,11 @@ def evidence_threshold(units: Sequence[Unit], fields: Sequence[FieldEvidence], l
 
 
 def make_checks(
-    units: Sequence[Unit], latencies: Sequence[UnitLatency | None], limits: Limits, threshold: float
+    units: Sequence[Unit],
+    latencies: Sequence[UnitLatency | None],
+    limits: Limits,
+    threshold: float,
+    pulse: Callable[[], object] = lambda: None,
 ) -> list[list[Check]]:
     """Give the checks of each unit; the first is that of its divergence rate.
 
@@ -165,11 +169,13 @@ def make_checks(
         latencies: What `measure_units` gave.
         limits: What is allowed.
         threshold: Natural logarithm of the evidence that refutes.
+        pulse: Called now and then.
     """
     rates = _divergences(units, limits, threshold)
     errors = iter(_errors([unit for unit in units if unit.endpoint is None], limits, threshold))
     checks = []
     for unit, rate, latency in zip(units, rates, latencies, strict=True):
+        pulse()
         own = [rate] if unit.endpoint is not None else [rate, next(errors)]
         checks.append(own if latency is None else [*own, *_shifts(unit, latency, limits, threshold)])
     return checks
@@ -226,18 +232,25 @@ class UnitLatency(msgspec.Struct, frozen=True, eq=False):
     states: Sequence[_State]
 
 
-def measure_units(units: Sequence[Unit], limits: Limits, threshold: float) -> list[UnitLatency | None]:
-    """Measure the latency of units; None where there are no timings.
+def measure_units(
+    units: Sequence[Unit], limits: Limits, threshold: float, pulse: Callable[[], object] = lambda: None
+) -> list[UnitLatency | None]:
+    """Measure the latency of units; None where there are no timings. `pulse` is called now and then.
 
     Of more than `MOST_MEASURED` those are measured in full that exceed a limit, then all of a service and target, then
     those whose median is shifted most.
     """
     timed = [at for at, unit in enumerate(units) if len(unit.timings)]
     many = len(timed) > MOST_MEASURED
-    states = {at: _states(units[at], limits, threshold) if many else () for at in timed}
+    states: dict[int, Sequence[_State]] = dict.fromkeys(timed, ())
+    if many:
+        for at in timed:
+            pulse()
+            states[at] = _states(units[at], limits, threshold)
     chosen = sorted(timed, key=lambda at: _importance(units[at], states[at]))[:MOST_MEASURED] if many else timed
     shifts: dict[int, LatencyShift] = {}
     for at in sorted(chosen):
+        pulse()
         same = at - 1 in shifts and units[at].timings is units[at - 1].timings
         shifts[at] = shifts[at - 1] if same else measure_latency(units[at].timings, threshold)
     return [UnitLatency(shifts.get(at), states[at]) if at in states else None for at in range(len(units))]

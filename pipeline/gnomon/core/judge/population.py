@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -61,11 +61,13 @@ class Populations(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Population
 
 
-def judge_populations(endpoints: Sequence[Populations], limits: Limits) -> Judgement:
+def judge_populations(
+    endpoints: Sequence[Populations], limits: Limits, pulse: Callable[[], object] = lambda: None
+) -> Judgement:
     """Judge a canary by its own share of live traffic, each service on its own.
 
     `pairs` of a verdict is the smaller number of answers of the two, and `divergence_rate` the largest difference in
-    how often a type or a word is in the answers of one endpoint.
+    how often a type or a word is in the answers of one endpoint. What `pulse` raises, called now and then, ends it.
     """
     services: dict[str, list[Populations]] = defaultdict(list)
     for endpoint in sorted(endpoints, key=lambda e: (e.service, e.endpoint)):
@@ -75,7 +77,7 @@ def judge_populations(endpoints: Sequence[Populations], limits: Limits) -> Judge
         for some in services.values()
     )
     threshold = -math.log1p(-limits.confidence) + math.log(max(tested, 1)) + _BOTH
-    parts = [_part(some, limits, threshold) for some in services.values()]
+    parts = [_part(some, limits, threshold, pulse) for some in services.values()]
     worst = max((part.seen.rate for part in parts if part.seen.rate), key=lambda check: check.rate or 0.0, default=None)
     low, high = (None, None) if worst is None else worst.interval
     interval = (low, high) if low is not None and high is not None else None
@@ -86,12 +88,18 @@ def _is_timed(endpoint: Populations) -> bool:
     return bool(endpoint.canary.latencies and endpoint.baseline.latencies)
 
 
-def _part(endpoints: Sequence[Populations], limits: Limits, threshold: float) -> Part:
+def _part(endpoints: Sequence[Populations], limits: Limits, threshold: float, pulse: Callable[[], object]) -> Part:
     """Judge one service."""
     timed = [endpoint for endpoint in endpoints if _is_timed(endpoint)]
     overall = _latency(_sum_latencies(timed, of_canary=True), _sum_latencies(timed, of_canary=False), threshold)
-    by_endpoint = [(e, _latency(e.canary.latencies, e.baseline.latencies, threshold)) for e in timed]
-    shapes = [_shapes(endpoint, _units(endpoint), limits, threshold) for endpoint in endpoints]
+    by_endpoint = []
+    for endpoint in timed:
+        pulse()
+        by_endpoint.append((endpoint, _latency(endpoint.canary.latencies, endpoint.baseline.latencies, threshold)))
+    shapes = []
+    for endpoint in endpoints:
+        pulse()
+        shapes.append(_shapes(endpoint, _units(endpoint), limits, threshold))
     whole = [checks[0] for checks in shapes if checks]
     checks = [
         _errors(endpoints, limits, threshold),

@@ -7,7 +7,7 @@ the confidence asked for, over all of them, and so do all upper ends.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -92,17 +92,22 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def give_verdict(evidence: Evidence, limits: Limits) -> Judgement:
-    """Judge what was seen; evidence in another order gives the same verdict."""
+def give_verdict(evidence: Evidence, limits: Limits, pulse: Callable[[], object] = lambda: None) -> Judgement:
+    """Judge what was seen; evidence in another order gives the same verdict.
+
+    `pulse` is called now and then, some milliseconds of work apart; what it raises ends the judging.
+    """
     groups: dict[tuple[str, str], list[EndpointEvidence]] = defaultdict(list)
     for endpoint in sorted(evidence.endpoints, key=lambda e: (e.service, e.target, e.endpoint)):
         groups[endpoint.service, endpoint.target].append(endpoint)
     units = [unit for endpoints in groups.values() for unit in units_of(endpoints)]
     threshold = evidence_threshold(units, evidence.fields, limits)
-    latencies = measure_units(units, limits, threshold)
+    latencies = measure_units(units, limits, threshold, pulse)
     checks: dict[tuple[str, str], list[Check]] = defaultdict(list)
     shifts: dict[tuple[str, str], list[tuple[Unit, LatencyShift | None]]] = defaultdict(list)
-    for unit, latency, own in zip(units, latencies, make_checks(units, latencies, limits, threshold), strict=True):
+    for unit, latency, own in zip(
+        units, latencies, make_checks(units, latencies, limits, threshold, pulse), strict=True
+    ):
         checks[unit.key] += own
         shifts[unit.key].append((unit, latency.shift if latency else None))
     judged = {key: sum(e.divergence.total for e in endpoints) for key, endpoints in groups.items()}

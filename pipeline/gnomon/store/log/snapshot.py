@@ -71,6 +71,7 @@ class Snapshots:
     """
 
     def __init__(self, layout: Layout, renew: timedelta | None = RENEW) -> None:
+        self.root = layout.root
         self._layout = layout
         self._renew = renew
         self._lock = threading.Lock()
