@@ -250,12 +250,15 @@ class _Run:
     def _report(self, statistics: Statistics) -> None:
         if self.request.report is None:
             return
-        from gnomon.report import render_report  # noqa: PLC0415 - templates take a while, and few runs want a report
+        # What takes a while to import, and few runs want a report.
+        from gnomon.report import render_report  # noqa: PLC0415
+        from gnomon.verdict import judge_store, report_verdict  # noqa: PLC0415
 
+        everything = Selection(synthetic="include")
         names = ", ".join(source.path for source in self.request.sources)
-        report = statistics.report(
-            Selection(synthetic="include"), title="Shadow traffic report", source=names, now=self.started_at
-        )
+        report = statistics.report(everything, title="Shadow traffic report", source=names, now=self.started_at)
+        judged = judge_store(statistics, everything, self.request.settings.verdict)
+        report = msgspec.structs.replace(report, verdict=report_verdict(judged))
         try:
             self.request.report.write_text(render_report(report), encoding="utf-8")
         except OSError as error:

@@ -25,12 +25,14 @@ __all__ = [
     "Reason",
     "RejectCount",
     "Report",
+    "ReportVerdict",
     "RunSummary",
     "Sample",
     "ServiceVerdict",
     "Shift",
     "Verdict",
     "VerdictLatency",
+    "VerdictLine",
     "VerdictReason",
 ]
 
@@ -167,6 +169,39 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[FieldStat]
 
 
+class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of a verdict beside its limit; `endpoint` is None where it is of all of them."""
+
+    code: str
+    service: str
+    target: str
+    endpoint: str | None
+    rate: float | None
+    interval: tuple[float | None, float | None]
+    limit: float
+    state: Literal["exceeded", "kept", "open"]
+
+
+class ReportVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of a report with its limits: those of everything, then those that endpoints exceed.
+
+    `exceeded` counts what exceeds a limit, fields too. `needed` is `min_pairs`, `fewest` the smallest number of
+    pairs of a service and target. `covered` of the `endpoints` have enough pairs to be judged on their own, with
+    `share_of_pairs` of all; `uncovered` names some that have not.
+    """
+
+    verdict: Literal["pass", "fail", "undecided"]
+    needed: int
+    fewest: int
+    lines: list[VerdictLine]
+    lines_left_out: int
+    exceeded: int
+    endpoints: int
+    covered: int
+    share_of_pairs: float | None
+    uncovered: list[str]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All that the HTML report shows."""
 
@@ -188,6 +223,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     latency: list[LatencyStat]
     rejects: list[RejectCount]
     samples: list[Sample]
+    verdict: ReportVerdict | None = None
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from gnomon.config import Verdict as Thresholds
 from gnomon.core.judge import Judgement, Limits, give_verdict, judge_populations
-from gnomon.summary import VerdictReason
+from gnomon.summary import ReportVerdict, VerdictLine, VerdictReason
 
 if TYPE_CHECKING:
-    from gnomon.store import Cohort, Selection, Store
+    from gnomon.store import Cohort, Selection, Statistics, Store
 
-__all__ = ["judge_canary", "judge_store", "limits_of", "unknown_names"]
+__all__ = ["judge_canary", "judge_store", "limits_of", "report_verdict", "unknown_names"]
+
+MOST_LINES: Final = 8
+MOST_NAMED: Final = 5
 
 
 def judge_store(
-    store: Store,
+    store: Store | Statistics,
     selection: Selection,
     thresholds: Thresholds,
     cohort: Cohort | None = None,
@@ -79,6 +82,44 @@ def unknown_names(store: Store, selection: Selection, judgement: Judgement, live
     )
     verdict = msgspec.structs.replace(judgement.verdict, reasons=[*judgement.verdict.reasons, reason])
     return msgspec.structs.replace(judgement, verdict=verdict)
+
+
+def report_verdict(judgement: Judgement) -> ReportVerdict | None:
+    """Give what a report shows of a verdict; None where nothing was seen."""
+    parts = judgement.parts
+    if not parts:
+        return None
+    lines = [
+        VerdictLine(
+            code=check.code,
+            service=check.service,
+            target=check.target,
+            endpoint=check.endpoint,
+            rate=check.rate,
+            interval=check.interval,
+            limit=check.limit,
+            state=check.state,
+        )
+        for part in parts
+        for check in part.seen.checks
+        if check.pattern is None and (check.endpoint is None or check.state == "exceeded")
+    ]
+    # Limits of everything, then those of endpoints that are exceeded; the order of parts stays: the worst first.
+    lines.sort(key=lambda line: line.endpoint is not None)
+    exceeded = [check for part in parts for check in part.seen.checks if check.state == "exceeded"]
+    covered = judgement.coverage
+    return ReportVerdict(
+        verdict=judgement.verdict.verdict,
+        needed=parts[0].needed,
+        fewest=min(part.seen.judged for part in parts),
+        lines=lines[:MOST_LINES],
+        lines_left_out=max(len(lines) - MOST_LINES, 0),
+        exceeded=len(exceeded),
+        endpoints=covered.endpoints,
+        covered=covered.covered,
+        share_of_pairs=covered.share_of_pairs,
+        uncovered=[name for part in parts for name in part.uncovered][:MOST_NAMED],
+    )
 
 
 def limits_of(thresholds: Thresholds) -> Limits:

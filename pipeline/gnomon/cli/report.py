@@ -57,9 +57,11 @@ def report(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
     """
     from gnomon.report import render_report
     from gnomon.store import Selection, open_store
+    from gnomon.verdict import judge_store, report_verdict
 
     given = _Given(**options)
-    with open_store(find_database(given.db, load(context, given.config).settings)) as store:
+    settings = load(context, given.config).settings
+    with open_store(find_database(given.db, settings)) as store:
         selection = Selection(
             since=given.since,
             until=given.until,
@@ -68,7 +70,9 @@ def report(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
             synthetic=given.synthetic,
         )
         check_names(store, selection)
-        page = render_report(store.report(selection, title="Shadow traffic report", now=datetime.now(UTC)))
+        shown = store.report(selection, title="Shadow traffic report", now=datetime.now(UTC))
+        judged = judge_store(store, selection, settings.verdict)
+    page = render_report(msgspec.structs.replace(shown, verdict=report_verdict(judged)))
     out = given.out or (DEFAULT if sys.stdout.isatty() else None)
     if out is None or str(out) == "-":
         click.echo(page, nl=False)

@@ -203,6 +203,9 @@ def _print_part(part: Part, given: _Given, *, alone: bool) -> None:
         f"\nCoverage: {covered.covered} of {covered.endpoints} endpoints have enough pairs to be judged on their own"
         f" ({percent(covered.share_of_pairs)} of what was judged)"
     )
+    if part.uncovered:
+        few = ", ".join(map(one_line, part.uncovered[:SHOWN]))
+        click.echo(f"Too few pairs: {few}{', ...' if len(part.uncovered) > SHOWN else ''}")
 
 
 def _print_fields(part: Part) -> None:

@@ -21,13 +21,17 @@ ENOUGH = 20
 
 
 class Headline(msgspec.Struct, frozen=True):
-    """`figure` and `sentence` are read together; `detail` says of how many and how sure; `not_compared` the rest."""
+    """`figure` and `sentence` are read together; `detail` says of how many and how sure; `not_compared` the rest.
+
+    `where` names the endpoint that diverges most, empty without one.
+    """
 
     figure: str
     sentence: str
     detail: str
     not_compared: str
     state: str
+    where: str = ""
 
 
 class Glance(msgspec.Struct, frozen=True):
@@ -67,7 +71,17 @@ def headline(report: Report) -> Headline:
         sure = f"; 95% interval {low} to {high}"
     detail = f"{count(report.divergences)} of {plural(number, 'comparable request')}{sure}.{net}"
     state = "diverges" if report.divergence_rate > 0 else "alike"
-    return Headline(percent(report.divergence_rate), "of requests diverge", detail, rest, state)
+    where = _worst_endpoint(report) if report.divergence_rate > 0 else ""
+    return Headline(percent(report.divergence_rate), "of requests diverge", detail, rest, state, where)
+
+
+def _worst_endpoint(report: Report) -> str:
+    """Name the endpoint that is surely the worst, by the lower end of its rate."""
+    diverging = [stat for stat in report.endpoints if stat.divergence_rate]
+    worst = min(
+        diverging, key=lambda s: (-(s.rate_lo or 0), -(s.divergence_rate or 0), -s.pairs, s.endpoint), default=None
+    )
+    return legible(worst.endpoint, 80) if worst else ""
 
 
 def _not_compared(report: Report) -> str:

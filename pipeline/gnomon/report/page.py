@@ -13,6 +13,7 @@ from gnomon.report.figures import Interval, Segment, interval, outcome_segments,
 from gnomon.report.headline import Glance, Headline, diverged, glance, headline, is_shift
 from gnomon.report.pair import PairView, anchor, view_pair
 from gnomon.report.text import Parts, contrast_or_one, count, delta_ms, legible, milliseconds, moment, percent
+from gnomon.report.verdict import VerdictView, view_verdict
 from gnomon.summary import EndpointStat, FieldStat, LatencyStat, RejectCount, Report
 
 __all__ = ["EndpointView", "FieldView", "Page", "compose"]
@@ -88,6 +89,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     period: str
     rules: list[str]
     headline: Headline
+    verdict: VerdictView | None
     glance: list[Glance]
     outcomes: list[Segment]
     control_outcomes: list[Segment]
@@ -129,6 +131,7 @@ def compose(report: Report) -> Page:
         period=_period(report),
         rules=[legible(version, 80) for version in report.rules[:5]],
         headline=headline(report),
+        verdict=view_verdict(report.verdict) if report.verdict else None,
         glance=glance(endpoints, differing, report, places.endpoint_anchor),
         outcomes=outcome_segments(report.outcomes),
         control_outcomes=outcome_segments(report.control_outcomes) if report.control_outcomes else [],

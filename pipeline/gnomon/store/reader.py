@@ -129,14 +129,14 @@ class Store:
         self, selection: Selection | None = None, *, warmup: timedelta = timedelta(), cohort: Cohort | None = None
     ) -> Evidence:
         """What a verdict is about; latencies of the first `warmup` of each target are left out."""
-        from gnomon.store.judging import read_evidence  # noqa: PLC0415 - numpy, which `gnomon compare` does without
-
         chosen = selection or Selection()
-        return self._ask(lambda connection: read_evidence(connection, self.path, chosen, warmup, cohort))
+        return self._ask(
+            lambda connection: Statistics(connection, self.path).evidence(chosen, warmup=warmup, cohort=cohort)
+        )
 
     def populations(self, selection: Selection, canary: str, baseline: str) -> list[Populations]:
         """What a verdict on a canary without pairs is about: live answers of two targets."""
-        from gnomon.store.populations import read_populations  # noqa: PLC0415 - as above
+        from gnomon.store.populations import read_populations  # noqa: PLC0415 - numpy, which most questions do without
 
         return self._ask(lambda connection: read_populations(connection, self.path, selection, canary, baseline))
 

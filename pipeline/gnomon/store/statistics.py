@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import msgspec
@@ -23,6 +23,9 @@ from gnomon.summary import (
     Report,
     Sample,
 )
+
+if TYPE_CHECKING:
+    from gnomon.core.judge import Evidence
 
 __all__ = ["Cohort", "Selection", "Statistics", "Totals"]
 
@@ -169,6 +172,14 @@ class Statistics:
             rejects=self.rejects(),
             samples=self._samples(fields, selection, max_samples),
         )
+
+    def evidence(
+        self, selection: Selection, *, warmup: timedelta = timedelta(), cohort: Cohort | None = None
+    ) -> Evidence:
+        """What a verdict is about; latencies of the first `warmup` of each target are left out."""
+        from gnomon.store.judging import read_evidence  # noqa: PLC0415 - numpy, which most questions do without
+
+        return read_evidence(self._connection, self._path, selection, warmup, cohort)
 
     def _samples(self, fields: Sequence[FieldStat], selection: Selection, limit: int) -> list[Sample]:
         with translated(self._path):

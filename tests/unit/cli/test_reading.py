@@ -40,7 +40,7 @@ class TestQuery:
         assert ended == (0, "text  number  nothing\na          1\nbb        22\n", "")
 
     def test_what_was_refused_is_legible(self, run: Run, tmp_path: Path) -> None:
-        """A table has the beginning of it as text; JSON and CSV have all of it in base64, BLOBs are text where they are."""
+        """A table has its beginning as text, JSON and CSV all of it in base64; a BLOB of text is shown as text."""
         (tmp_path / "c.ndjson").write_text('{"v": 1, "broken\x1b' + "x" * 500 + "\n")
         run("compare", tmp_path / "c.ndjson")
         out = run("query", "SELECT excerpt FROM rejects").out

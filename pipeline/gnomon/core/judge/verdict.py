@@ -68,6 +68,11 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there are too few pairs for a verdict."""
         return self.seen.judged < self.needed
 
+    @property
+    def uncovered(self) -> list[str]:
+        """Endpoints that were seen with too few pairs to be judged on their own."""
+        return [check.endpoint or "" for check in _own(self.seen.checks) if not check.covered]
+
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict, and what is judged of each service and target, the worst first."""
