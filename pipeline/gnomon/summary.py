@@ -185,8 +185,8 @@ class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
 class ReportVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict of a report with its limits: those of everything, then those that endpoints exceed.
 
-    `exceeded` counts what exceeds a limit, fields too. `needed` is `min_pairs`, `fewest` the smallest number of
-    pairs of a service and target. `covered` of the `endpoints` have enough pairs to be judged on their own, with
+    `exceeded` counts what exceeds a limit, fields too. `needed` is `min_pairs`, `fewest` the smallest number of pairs
+    of a service and target. `covered` of the `endpoints` have enough pairs to be judged on their own, with
     `share_of_pairs` of all; `uncovered` names some that have not.
     """
 

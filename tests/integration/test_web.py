@@ -249,6 +249,27 @@ def test_one_request_has_all_its_evidence(server: Server, document: Any) -> None
     assert server.ask("/api/comparisons/%00").status == 404
 
 
+def test_what_is_told_of_one_request_is_bounded(tmp_path: Path, document: Any) -> None:
+    """A request of many megabytes comes without its exchanges, and a name that no id can have is not looked for."""
+    path = tmp_path / "g.duckdb"
+    body = {"text": "x" * 3_000_000}
+    records = [record for n in range(4) for record in pair("large", body, body | {"n": n}, target=f"v{n}")]
+    capture = path.with_suffix(".ndjson")
+    capture.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+    compare_captures(
+        CompareRequest(sources=[Source(str(capture))], db=path, rules=parse_rules(""), settings=Settings())
+    )
+    with serving("--db", str(path)) as server:
+        answer = server.ask("/api/comparisons/large")
+        check(document, "/api/comparisons/{request_id}", "get", answer)
+        assert len(answer.body) <= 8 * 2**20 + 1000
+        assert len(answer.json["comparisons"]) == 4
+        assert answer.json["more"] is True
+        assert server.ask(f"/api/comparisons/{'x' * 300}").status == 404
+        for odd in ("%00", "a%00b", "large%00"):
+            assert server.ask(f"/api/comparisons/{odd}").status == 404
+
+
 def test_hostile_values_are_data(server: Server) -> None:
     """They come back as JSON that no browser takes for a page, chosen as they are, and reach no log or SQL."""
     found = server.ask(f"/api/endpoints?{urlencode({'service': HOSTILE})}")

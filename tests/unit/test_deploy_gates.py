@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import yaml
 
+from gnomon.core.moments import read_moment
 from gnomon.summary import Verdict
 from gnomon.web.openapi import describe
 from gnomon.web.parameters import PeriodAsked, period_of, read_flagger, read_query
@@ -39,7 +41,24 @@ def test_argo_rollouts_reads_the_verdict() -> None:
         for step in load("argo-rollouts/rollout.yaml")["spec"]["strategy"]["canary"]["steps"]
         if "analysis" in step
     ]
-    assert all({arg["name"] for arg in step["args"]} <= names for step in steps)
+    assert all({arg["name"] for arg in step["args"]} == names - {"token"} for step in steps)
+
+
+def test_a_rollout_is_judged_from_its_beginning() -> None:
+    """`since` is the moment of the deployment, never a window that slides and forgets; nothing fills in for it."""
+    rollout = load("argo-rollouts/rollout.yaml")
+    moment = rollout["metadata"]["annotations"]["gnomon/deployed-at"]
+    for step in rollout["spec"]["strategy"]["canary"]["steps"]:
+        for arg in step.get("analysis", {}).get("args", ()):
+            if arg["name"] == "since":
+                assert arg["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.annotations['gnomon/deployed-at']"
+    [since] = [arg for arg in load("argo-rollouts/analysis-template.yaml")["spec"]["args"] if arg["name"] == "since"]
+    assert since == {"name": "since"}
+    hooks = load("flagger/canary.yaml")["spec"]["analysis"]["webhooks"]
+    moments = [moment, *(hook["metadata"]["since"] for hook in hooks)]
+    for text in moments:
+        early, late = (read_moment(text, datetime(2028, month, 1, tzinfo=UTC)) for month in (1, 2))
+        assert early == late == datetime(2027, 7, 12, 8, tzinfo=UTC)
 
 
 def test_flagger_posts_what_the_gate_reads() -> None:

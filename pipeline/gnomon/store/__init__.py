@@ -6,7 +6,7 @@ A run collects in a `StagedRun` and lands in one portable database file; `open_s
 from __future__ import annotations
 
 from gnomon.store.alerts import land_alerts
-from gnomon.store.browsing import DifferenceChoice, TargetRate
+from gnomon.store.browsing import MOST_DIFFERENCES, DifferenceChoice, TargetRate
 from gnomon.store.database import refresh_views
 from gnomon.store.landing import Landed, RunRecord
 from gnomon.store.query import QueryResult, run_query
@@ -17,6 +17,7 @@ from gnomon.store.values import json_value, rfc3339
 from gnomon.store.workdir import work_directory
 
 __all__ = [
+    "MOST_DIFFERENCES",
     "Cohort",
     "DifferenceChoice",
     "JudgedRequest",

@@ -15,13 +15,15 @@ from gnomon.store.statistics import Selection
 from gnomon.store.values import json_value
 from gnomon.summary import Sample
 
-__all__ = ["DifferenceChoice", "TargetRate", "read_differences", "read_rates", "read_request"]
+__all__ = ["MOST_DIFFERENCES", "DifferenceChoice", "TargetRate", "read_differences", "read_rates", "read_request"]
 
 MOST_COMPARISONS: Final = 20
 MOST_DIFFERENCES: Final = 1_000
 MOST_TARGETS: Final = 200
 MOST_CHARACTERS: Final = 4_096
 """Characters of a value in a list of differences; a single request has them whole."""
+MOST_BYTES: Final = 32 * 2**20
+"""Of the differences, and of the exchanges, of a single request."""
 
 
 class DifferenceChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +65,9 @@ def read_request(connection: duckdb.DuckDBPyConnection, path: Path, request_id: 
     """Read the newest comparisons of one request, of both roles. Raises as `read_differences`."""
     key: dict[str, object] = {"request_id": request_id}
     comparisons = _rows(connection, path, _COMPARISONS, {**key, "limit": MOST_COMPARISONS})
-    differences = _rows(connection, path, _DIFFERENCES, {**key, "limit": MOST_DIFFERENCES})
-    exchanges = _rows(connection, path, _EXCHANGES, {**key, "limit": 3 * MOST_COMPARISONS})
+    room: dict[str, object] = {**key, "bytes": MOST_BYTES}
+    differences = _rows(connection, path, _DIFFERENCES, {**room, "limit": MOST_DIFFERENCES})
+    exchanges = _rows(connection, path, _EXCHANGES, {**room, "limit": 3 * MOST_COMPARISONS})
     return [_sample(row, differences, exchanges) for row in comparisons]
 
 
@@ -128,11 +131,18 @@ ORDER BY c.started_at DESC, c.role DESC, c.target LIMIT $limit
 
 _DIFFERENCES: Final = """
 SELECT d.* FROM differences AS d WHERE d.request_id = $request_id
-ORDER BY d.started_at DESC, d.noise, severity_rank(d.severity) DESC, d.path LIMIT $limit
+QUALIFY sum(strlen(coalesce(d.live_value, '')) + strlen(coalesce(d.shadow_value, ''))) OVER (
+    ORDER BY d.started_at DESC, d.noise, severity_rank(d.severity) DESC, d.path, d.role, d.target, d.kind
+    ROWS UNBOUNDED PRECEDING
+) <= $bytes
+ORDER BY d.started_at DESC, d.noise, severity_rank(d.severity) DESC, d.path, d.role, d.target, d.kind LIMIT $limit
 """
 
 _EXCHANGES: Final = """
 SELECT e.* FROM exchanges AS e WHERE e.request_id = $request_id
+QUALIFY sum(strlen(e.record)) OVER (
+    ORDER BY e.started_at DESC, e.role, e.target ROWS UNBOUNDED PRECEDING
+) <= $bytes
 ORDER BY e.started_at DESC, e.role, e.target LIMIT $limit
 """
 

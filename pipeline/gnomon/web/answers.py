@@ -61,10 +61,15 @@ class StoredComparison(msgspec.Struct, frozen=True):
 
 
 class StoredRequest(msgspec.Struct, frozen=True):
-    """Everything that is stored of one request: its comparisons with differences and redacted exchanges."""
+    """What is stored of one request: its comparisons with differences and redacted exchanges.
+
+    `more` says that some is left out, to keep the answer small: differences beyond the first 1,000, exchanges, then
+    comparisons.
+    """
 
     request_id: str
     comparisons: list[StoredComparison]
+    more: bool = False
 
 
 class Health(msgspec.Struct, frozen=True):

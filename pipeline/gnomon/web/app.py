@@ -22,8 +22,8 @@ from starlette.routing import Route
 from gnomon.config import Settings
 from gnomon.errors import DependencyError, GnomonError, InputError
 from gnomon.operations import Readiness, WebMetrics
-from gnomon.store import Opener, Selection, Store
-from gnomon.summary import Verdict
+from gnomon.store import MOST_DIFFERENCES, Opener, Selection, Store
+from gnomon.summary import Sample, Verdict
 from gnomon.verdict import judge_canary, judge_store, unknown_names
 from gnomon.web.answers import Alerts, Differences, Endpoints, Fields, Problem, StoredComparison, StoredRequest
 from gnomon.web.guard import Guard
@@ -57,6 +57,9 @@ PATIENCE_SECONDS: Final = 30.0
 """After this a question is given up."""
 
 MOST_BODY: Final = 64 * 1024
+MOST_ANSWER: Final = 8 * 2**20
+"""Bytes of what is told of one request."""
+MOST_ID: Final = 256
 RATES_WINDOW: Final = timedelta(hours=1)
 RATES_KEPT: Final = timedelta(seconds=15)
 
@@ -133,11 +136,12 @@ class Api:
         """All that is stored of one request."""
         read_query(request.query_params.multi_items(), NothingAsked)
         request_id = str(request.path_params["request_id"])
-        found = await self._ask(lambda store, _: store.request(request_id)) if "\x00" not in request_id else []
+        if "\x00" in request_id or len(request_id) > MOST_ID:
+            return _problem(404, "nothing is stored under this request id")
+        found = await self._ask(lambda store, _: store.request(request_id))
         if not found:
             return _problem(404, "nothing is stored under this request id")
-        stored = [StoredComparison(**msgspec.structs.asdict(sample)) for sample in found]
-        return _json(StoredRequest(request_id, stored))
+        return _json(_bounded(request_id, found))
 
     async def alerts(self, request: Request) -> Response:
         """The last word on each alert."""
@@ -307,6 +311,24 @@ def _counted(path: str, handler: Handler, metrics: WebMetrics) -> Handler:
         return response
 
     return answer
+
+
+def _bounded(request_id: str, samples: Sequence[Sample]) -> StoredRequest:
+    """As many comparisons as there is room for, without their exchanges where these are too large."""
+    room = MOST_ANSWER
+    stored, more = [], sum(len(sample.differences) for sample in samples) >= MOST_DIFFERENCES
+    for sample in samples:
+        whole = StoredComparison(**msgspec.structs.asdict(sample))
+        bare = msgspec.structs.replace(whole, live=None, shadow=None, control=None)
+        least = msgspec.structs.replace(bare, differences=[])
+        for one in (whole, bare, least):
+            size = len(msgspec.json.encode(one))
+            if size <= room:
+                room -= size
+                stored.append(one)
+                break
+        more = more or not stored or stored[-1] is not whole
+    return StoredRequest(request_id, stored, more)
 
 
 async def _body(request: Request) -> bytes:
