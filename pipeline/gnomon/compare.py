@@ -295,6 +295,7 @@ class _Run:
             control_comparisons=totals.control_comparisons,
             control_outcomes=totals.control_outcomes,
             divergences=totals.divergences,
+            scored=totals.scored,
             divergence_rate=totals.divergence_rate,
             interval=totals.interval,
             new=landed.new,

@@ -1,7 +1,8 @@
 """What a run or a store amounts to, as values: made by the store, drawn by the report, printed by the CLI.
 
-Rates are shares between 0 and 1; latencies are milliseconds. A divergence rate leaves `live_missing` and
-`incomparable` out of its denominator and is net of the control where there is one.
+Rates are shares between 0 and 1; latencies are milliseconds. There is one definition of a divergence rate, by endpoint:
+of the requests that are judged (all but `live_missing` and `incomparable`), and where a control answered any of them of
+those that it answered, the share that diverged less the share that only the control shows, and no less than 0.
 """
 
 from __future__ import annotations
@@ -141,9 +142,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What one `gnomon compare` found: `--json` prints exactly this.
 
-    `records` counts what was read, `rejects` what was refused, `incomparable` says why bodies could not be compared.
-    `comparisons` counts rows of role shadow, `pairs` those with both sides; `new`, `unchanged` and `replaced` say what
-    landing them did to the database. `divergence_rate` is None when nothing could be compared.
+    `records` counts what was read, `rejects` what was refused, `incomparable` says why bodies could not be
+    compared. `comparisons` counts rows of role shadow, `pairs` those with both sides; `new`, `unchanged` and
+    `replaced` say what landing them did to the database. `scored` is how many requests `divergence_rate` is of; it
+    is None when nothing could be compared.
     """
 
     run: str
@@ -159,6 +161,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     control_comparisons: int
     control_outcomes: OutcomeCounts
     divergences: int
+    scored: int | None = None
     divergence_rate: float | None
     interval: tuple[float, float] | None
     new: int
@@ -216,6 +219,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: OutcomeCounts
     control_outcomes: OutcomeCounts | None
     divergences: int
+    scored: int | None = None
     divergence_rate: float | None
     interval: tuple[float, float] | None
     endpoints: list[EndpointStat]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["compare", "gate"]
 
 GATE_FAILED = 1
+MIN_CONTROL: Final = 0.9
+"""The share of the requests that a control must have answered for a gate to take off what it shows."""
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -114,11 +116,17 @@ def gate(summary: RunSummary, limit: float) -> int:
     if summary.pairs == 0 or summary.divergence_rate is None:
         what = "there is no pair" if summary.pairs == 0 else f"none of {summary.pairs} pairs could be compared"
         raise NotEnoughDataError(f"{what}, so the gate has nothing to judge", "add captures")
-    if summary.divergence_rate <= limit:
+    rate, note = summary.divergence_rate, ""
+    left_out = summary.outcomes.live_missing + summary.outcomes.incomparable
+    judged = sum(msgspec.structs.astuple(summary.outcomes)) - left_out
+    if summary.scored is not None and summary.scored < MIN_CONTROL * judged:
+        # What the control did not see may be noise or not: a gate takes it for what it is without a control.
+        rate = max(rate, summary.divergences / judged)
+        note = f" (nothing is taken off, since the control answered only {summary.scored} of {judged} requests)"
+    if rate <= limit:
         return 0
     click.echo(
-        f"gnomon: the gate failed: a divergence rate of {percent(summary.divergence_rate)} is above {percent(limit)}",
-        err=True,
+        f"gnomon: the gate failed: a divergence rate of {percent(rate)}{note} is above {percent(limit)}", err=True
     )
     return GATE_FAILED
 

@@ -65,6 +65,8 @@ def headline(report: Report) -> Headline:
     if report.divergence_rate is None:
         return Headline("–", "nothing could be compared", "No request has answers of both sides.", rest, "unknown")
     net = " Net of the control." if report.control_outcomes is not None else ""
+    if report.scored is not None and report.scored < number:
+        net = f" Net of the control, of the {plural(report.scored, 'request')} that it answered or that have none."
     sure = ""
     if report.interval:
         low, high = (percent(end) for end in report.interval)

@@ -154,15 +154,25 @@ WITH counted AS (
         count(*) FILTER (is_judged(j.outcome)) AS judged,
         count(*) FILTER (diverges(j.outcome)) AS diverged,
         count(*) FILTER (j.control_only) AS control_only,
-        count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) > 0 AS has_control
+        count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
+        count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged
     FROM judged_comparisons($since, $until, $synthetic) AS j
     WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
-    GROUP BY j.service, j.target
+    GROUP BY j.service, j.endpoint, j.target
+),
+summed AS (
+    SELECT
+        c.service, c.target, CAST(sum(c.pairs) AS BIGINT) AS pairs,
+        CAST(sum(scored(c.judged, c.answered, c.answered)) AS BIGINT) AS scored,
+        CAST(sum(scored(c.diverged, c.answered_diverged, c.answered)) AS BIGINT) AS diverged,
+        CAST(sum(c.control_only) AS BIGINT) AS control_only, bool_or(c.answered > 0) AS has_control
+    FROM counted AS c
+    GROUP BY c.service, c.target
 )
 SELECT
-    n.service, n.target, n.pairs, net_rate(n.diverged, n.control_only, n.judged) AS divergence_rate,
-    rate_lo(n.diverged, n.control_only, n.judged, n.has_control) AS rate_lo,
-    rate_hi(n.diverged, n.control_only, n.judged, n.has_control) AS rate_hi
-FROM counted AS n
+    n.service, n.target, n.pairs, net_rate(n.diverged, n.control_only, n.scored) AS divergence_rate,
+    rate_lo(n.diverged, n.control_only, n.scored, n.has_control) AS rate_lo,
+    rate_hi(n.diverged, n.control_only, n.scored, n.has_control) AS rate_hi
+FROM summed AS n
 ORDER BY n.pairs DESC, n.service, n.target LIMIT $limit
 """

@@ -66,8 +66,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Everything selected in one line.
 
     `comparisons` counts rows of role shadow and `pairs` those with both sides; `duplicates` and `rules` (the
-    versions used) are of both roles. `interval` is the 95 % interval of `divergence_rate`; both are None when
-    nothing could be compared.
+    versions used) are of both roles. `scored` is how many requests `divergence_rate` is of. `interval` is the 95 %
+    interval of `divergence_rate`; both are None when nothing could be compared.
     """
 
     comparisons: int
@@ -76,6 +76,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     control_comparisons: int
     control_outcomes: OutcomeCounts
     divergences: int
+    scored: int
     divergence_rate: float | None
     interval: tuple[float, float] | None
     duplicates: int
@@ -108,6 +109,7 @@ class Statistics:
             control_comparisons=sum(control.values()),
             control_outcomes=OutcomeCounts(**control),
             divergences=counts["diverged"],
+            scored=counts["scored"],
             divergence_rate=rate,
             interval=None if rate is None else (counts["lo"], counts["hi"]),
             **self._rows(_USED, selection)[0],
@@ -164,6 +166,7 @@ class Statistics:
             outcomes=totals.outcomes,
             control_outcomes=totals.control_outcomes if totals.control_comparisons else None,
             divergences=totals.divergences,
+            scored=totals.scored,
             divergence_rate=totals.divergence_rate,
             interval=totals.interval,
             endpoints=self.endpoints(selection),
@@ -209,16 +212,29 @@ WITH counted AS (
         count(*) FILTER (is_judged(j.outcome)) AS judged,
         count(*) FILTER (diverges(j.outcome)) AS diverged,
         count(*) FILTER (j.control_only) AS control_only,
-        count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) > 0 AS has_control
+        count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
+        count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged
     FROM judged_comparisons($since, $until, $synthetic) AS j
     WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
+    GROUP BY j.service, j.endpoint, j.target
+),
+summed AS (
+    SELECT
+        CAST(coalesce(sum(c.comparisons), 0) AS BIGINT) AS comparisons,
+        CAST(coalesce(sum(c.pairs), 0) AS BIGINT) AS pairs,
+        CAST(coalesce(sum(c.diverged), 0) AS BIGINT) AS diverged,
+        CAST(coalesce(sum(scored(c.judged, c.answered, c.answered)), 0) AS BIGINT) AS scored,
+        CAST(coalesce(sum(scored(c.diverged, c.answered_diverged, c.answered)), 0) AS BIGINT) AS scored_diverged,
+        CAST(coalesce(sum(c.control_only), 0) AS BIGINT) AS control_only,
+        coalesce(bool_or(c.answered > 0), false) AS has_control
+    FROM counted AS c
 )
 SELECT
-    n.comparisons, n.pairs, n.diverged,
-    net_rate(n.diverged, n.control_only, n.judged) AS rate,
-    rate_lo(n.diverged, n.control_only, n.judged, n.has_control) AS lo,
-    rate_hi(n.diverged, n.control_only, n.judged, n.has_control) AS hi
-FROM counted AS n
+    n.comparisons, n.pairs, n.diverged, n.scored,
+    net_rate(n.scored_diverged, n.control_only, n.scored) AS rate,
+    rate_lo(n.scored_diverged, n.control_only, n.scored, n.has_control) AS lo,
+    rate_hi(n.scored_diverged, n.control_only, n.scored, n.has_control) AS hi
+FROM summed AS n
 """
 
 _OUTCOMES = """

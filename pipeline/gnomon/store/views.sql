@@ -29,6 +29,10 @@ CREATE OR REPLACE MACRO rate_lo(diverged, control_only, n, has_control) AS
 CREATE OR REPLACE MACRO rate_hi(diverged, control_only, n, has_control) AS
     rate_bound(diverged, control_only, n, has_control, 1.959963984540054);
 
+-- Of how many requests a divergence rate is: of the judged ones, and where a control answered any of an endpoint's, of
+-- those that it answered: without its answer nobody can tell noise from the shadow's doing. The same of divergences.
+CREATE OR REPLACE MACRO scored(judged, answered, answers) AS CASE WHEN answers > 0 THEN answered ELSE judged END;
+
 -- The share of n requests that diverged, net of those whose control diverged while the shadow matched.
 CREATE OR REPLACE MACRO net_rate(diverged, control_only, n) AS
     CASE WHEN n > 0 THEN greatest(diverged - control_only, 0) / n END;
@@ -140,7 +144,8 @@ CREATE OR REPLACE MACRO endpoint_stats(since := NULL, until := NULL, synthetic :
             count(*) FILTER (is_judged(j.outcome)) AS judged,
             count(*) FILTER (diverges(j.outcome)) AS diverged,
             count(*) FILTER (j.control_only) AS control_only,
-            count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) > 0 AS has_control,
+            count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
+            count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged,
             min(j.started_at) AS first_seen,
             max(j.started_at) AS last_seen
         FROM judged_comparisons(since, until, synthetic) AS j
@@ -149,11 +154,16 @@ CREATE OR REPLACE MACRO endpoint_stats(since := NULL, until := NULL, synthetic :
     SELECT
         n.service, n.endpoint, n.target, n.pairs,
         n."match", n.noise, n.diff, n.live_error, n.shadow_error, n.shadow_missing, n.live_missing, n.incomparable,
-        net_rate(n.diverged, n.control_only, n.judged) AS divergence_rate,
-        rate_lo(n.diverged, n.control_only, n.judged, n.has_control) AS rate_lo,
-        rate_hi(n.diverged, n.control_only, n.judged, n.has_control) AS rate_hi,
+        net_rate(n.scored_diverged, n.control_only, n.scored) AS divergence_rate,
+        rate_lo(n.scored_diverged, n.control_only, n.scored, n.answered > 0) AS rate_lo,
+        rate_hi(n.scored_diverged, n.control_only, n.scored, n.answered > 0) AS rate_hi,
         n.first_seen, n.last_seen
-    FROM counted AS n;
+    FROM (
+        SELECT
+            c.*, scored(c.judged, c.answered, c.answered) AS scored,
+            scored(c.diverged, c.answered_diverged, c.answered) AS scored_diverged
+        FROM counted AS c
+    ) AS n;
 
 -- Divergence, errors and missing shadows by endpoint and target; where asked for also by the value of one flag, by the
 -- moment that requests were to be served as of, and by windows of time (`every`, an interval).
@@ -170,7 +180,8 @@ CREATE OR REPLACE MACRO rate_stats(
             count(*) FILTER (is_judged(j.outcome)) AS judged,
             count(*) FILTER (diverges(j.outcome)) AS diverged,
             count(*) FILTER (j.control_only) AS control_only,
-            count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) > 0 AS has_control,
+            count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
+            count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged,
             count(*) FILTER (
                 is_pair(j.outcome) AND failed(j.shadow_status, j.shadow_error) AND NOT failed(j.live_status, j.live_error)
             ) AS shadow_failed,
@@ -185,9 +196,9 @@ CREATE OR REPLACE MACRO rate_stats(
     )
     SELECT
         n.service, n.endpoint, n.target, n.flag_value, n.as_of, n.window_start, n.pairs,
-        net_rate(n.diverged, n.control_only, n.judged) AS divergence_rate,
-        rate_lo(n.diverged, n.control_only, n.judged, n.has_control) AS rate_lo,
-        rate_hi(n.diverged, n.control_only, n.judged, n.has_control) AS rate_hi,
+        net_rate(n.scored_diverged, n.control_only, n.scored) AS divergence_rate,
+        rate_lo(n.scored_diverged, n.control_only, n.scored, n.answered > 0) AS rate_lo,
+        rate_hi(n.scored_diverged, n.control_only, n.scored, n.answered > 0) AS rate_hi,
         CASE WHEN n.pairs > 0 THEN (n.shadow_failed - n.live_failed) / n.pairs END AS error_increase,
         difference_bound(n.shadow_failed, n.live_failed, n.pairs, -1.959963984540054) AS error_lo,
         difference_bound(n.shadow_failed, n.live_failed, n.pairs, 1.959963984540054) AS error_hi,
@@ -195,7 +206,12 @@ CREATE OR REPLACE MACRO rate_stats(
         rate_lo(n.missing, 0, n.sent, false) AS missing_lo,
         rate_hi(n.missing, 0, n.sent, false) AS missing_hi,
         n.first_seen, n.last_seen
-    FROM counted AS n;
+    FROM (
+        SELECT
+            c.*, scored(c.judged, c.answered, c.answered) AS scored,
+            scored(c.diverged, c.answered_diverged, c.answered) AS scored_diverged
+        FROM counted AS c
+    ) AS n;
 
 -- Differences of a time range under the names in force; `field` and `request` are hashes of what they name.
 CREATE OR REPLACE MACRO selected_differences(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE

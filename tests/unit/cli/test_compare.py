@@ -68,6 +68,21 @@ def test_a_limit_is_a_share(run: Run, capture: Path, limit: str) -> None:
     assert run("compare", capture, "--fail-over", limit).code == 2
 
 
+def test_a_gate_passes_nothing_that_the_control_did_not_see(run: Run, tmp_path: Path) -> None:
+    """Where a control answers few requests their rate says nothing about the others, and nothing is taken off."""
+    records = []
+    for number in range(20):
+        answer = {"a": number}
+        records += pair(f"r-{number}", answer, answer if number < 2 else {"a": "x"})
+        if number < 2:
+            records.append(exchange(f"r-{number}", "control", answer))
+    (tmp_path / "c.ndjson").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+    ended = run("compare", tmp_path / "c.ndjson", "--fail-over", "0.01")
+    assert ended.code == 1
+    assert "a divergence rate of 90 % (nothing is taken off, since the control answered only 2 of 20" in ended.err
+    assert run("compare", tmp_path / "c.ndjson", "--fail-over", "0.91").code == 0
+
+
 def test_a_gate_without_a_pair_is_not_enough_data(run: Run) -> None:
     """Live records alone cannot pass a gate; without a gate the run is done."""
     with NdjsonWriter(Path("live.ndjson")) as writer:

@@ -11,9 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from gnomon.config import Verdict
+from gnomon.core.alerting import Criterion, measure
 from gnomon.core.judge import EndpointEvidence, FieldEvidence, Tally
-from gnomon.model import Comparison, Difference
+from gnomon.model import EPOCH, Comparison, Difference
 from gnomon.store import Landed, Selection, open_store
+from gnomon.verdict import judge_store
 
 FIELDS = ("/body/a", "/body/b", "/body/c")
 
@@ -178,6 +181,44 @@ def test_the_rate_is_that_of_the_summary(
     [endpoint] = evidence(target).endpoints
     with open_store(target) as store:
         assert endpoint.divergence.mean == store.summary().divergence_rate == 0.12
+
+
+def test_there_is_one_divergence_rate(
+    target: Path, comparison: Callable[..., Comparison], land: Callable[..., Landed]
+) -> None:
+    """Views, summary, metrics, verdict and alerts agree where a control answers some, all or none of the requests."""
+    rows: list[Any] = []
+    for number in range(60):
+        endpoint = ("GET /some", "GET /all", "GET /none")[number % 3]
+        rows.append((comparison(str(number), endpoint=endpoint, outcome="diff" if number < 33 else "match"), []))
+        if endpoint == "GET /all" or (endpoint == "GET /some" and number > 20):
+            outcome = "diff" if number > 52 else "match"
+            made = {"role": "control", "target": "live-2", "outcome": outcome, "endpoint": endpoint}
+            rows.append((comparison(str(number), **made), []))
+    land(target, rows)
+    with open_store(target) as store:
+        found = store.evidence()
+        rates = {row.endpoint: row.divergence_rate for row in store.endpoints()}
+        assert rates == {e.endpoint: e.divergence.mean for e in found.endpoints}
+        assert rates["GET /some"] == (4 - 2) / 13
+        pooled = sum((endpoint.divergence for endpoint in found.endpoints), Tally())
+        summary = store.summary()
+        assert (
+            summary.divergence_rate == pooled.mean == judge_store(store, Selection(), Verdict()).verdict.divergence_rate
+        )
+        assert (summary.scored, summary.divergences) == (13 + 20 + 20, 33)
+        [rate] = store.rates(Selection())
+        assert (rate.divergence_rate, rate.rate_lo, rate.rate_hi) == (
+            summary.divergence_rate,
+            *(summary.interval or ()),
+        )
+        by_endpoint = store.sql("SELECT endpoint, divergence_rate FROM rate_stats()").fetchall()
+        assert dict(by_endpoint) == rates
+        [reading] = measure(
+            Criterion(metric="divergence_rate", above=0.9, endpoint="GET /some"),
+            store.figures(EPOCH, {"divergence_rate"}),
+        )
+        assert reading.value == rates["GET /some"]
 
 
 def test_reading_a_store_needs_no_numpy() -> None:

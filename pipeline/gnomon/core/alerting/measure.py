@@ -188,6 +188,8 @@ def _read(
     ids = [unit.request_ids for unit in broken] + [field.request_ids for field in shown]
     ids += [unit.request_ids for unit in able]
     unit, value, interval = worst
+    if criterion.metric == "divergence_rate":  # net of the control, and as everywhere never below 0
+        value, interval = _above_0(value), (_above_0(interval[0]), _above_0(interval[1]))
     return Reading(
         service=key[0],
         target=key[1],
@@ -204,6 +206,10 @@ def _read(
 
 _Ends: TypeAlias = tuple[float | None, float | None]
 _Measured: TypeAlias = tuple[_Unit, float | None, _Ends]
+
+
+def _above_0(figure: float | None) -> float | None:
+    return None if figure is None else max(figure, 0.0)
 
 
 def _low(row: _Measured) -> float:
