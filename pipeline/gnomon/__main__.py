@@ -16,8 +16,8 @@ def main() -> int:
         # Millions of short-lived documents without cycles, which the collector would look through again and again for
         # a sixth of the time
         gc.set_threshold(100_000, 50, 100)
-        # pyarrow takes these in where they are installed, for conversions that are not asked for: half a second. Only the
-        # verdict of a report computes with one of them.
+        # pyarrow takes these in where they are installed, for conversions that are not asked for: half a second. Only
+        # the verdict of a report computes with one of them.
         if not any(argument.startswith("--report") for argument in sys.argv):
             for module in ("numpy", "pandas"):
                 sys.modules[module] = None  # type: ignore[assignment]

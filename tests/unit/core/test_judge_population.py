@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -111,6 +112,16 @@ def test_a_new_word_is_found_unless_the_field_is_no_enumeration() -> None:
     many = {("value", "/body/state", MANY): 0.1, **words}
     found = judge_populations([pair(population(2_000, new), population(2_000, many))], LIMITS).verdict
     assert not [reason for reason in found.reasons if reason.pattern]
+
+
+def test_services_are_judged_apart() -> None:
+    """A service that the canary breaks is not thinned out by another, and is named first."""
+    good = pair(population(90_000), population(90_000))
+    bad = pair(population(8_000, failed=240), population(8_000, failed=80))
+    found = judge_populations([good, msgspec.structs.replace(bad, service="pay")], LIMITS).verdict
+    assert found.verdict == "fail"
+    assert (found.services[0].service, found.services[0].verdict) == ("pay", "fail")
+    assert (found.reasons[0].service, found.pairs) == ("pay", 98_000)
 
 
 def test_errors_fail() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gnomon.errors import DependencyError
-from gnomon.store import open_store
+from gnomon.store import Opener, open_store
 from gnomon.store.log import Layout, LogWriter, snapshot
 from gnomon.store.log.snapshot import Snapshots
 
@@ -84,6 +84,18 @@ def test_readers_share_a_snapshot_and_the_last_one_removes_it(root: Path, land_o
     assert shared.take() is third
     shared.close()
     assert not shared.place.exists()
+
+
+def test_the_questions_of_a_process_share_what_they_see(root: Path, land_one: Callable[[int], None]) -> None:
+    """A server opens a store for each question and reads its batches once."""
+    opener = Opener()
+    land_one(0)
+    with opener.open(root) as first:
+        assert first.summary().pairs == 1
+        land_one(1)
+        with opener.open(root / "catalog.duckdb") as second:
+            assert second.summary().pairs == 1
+            assert second._snapshot is first._snapshot
 
 
 def test_a_closed_store_leaves_nothing_behind(root: Path, land_one: Callable[[int], None]) -> None:
