@@ -303,7 +303,7 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
     rate: float | None = None
     interval: tuple[float | None, float | None] | None = None
     request_ids: list[str] = []
-    message: str | None = None
+    message: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ServiceVerdict(msgspec.Struct, frozen=True, kw_only=True):
