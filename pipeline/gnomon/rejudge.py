@@ -107,7 +107,7 @@ def rejudge(
         target = work_dir / "judged.duckdb" if layout else db
         stage = StagedRun(target, work_dir, run=None, horizon=settings.store.horizon)
         with stage:
-            with open_store(db) as store:
+            with open_store(db, still=True) as store:
                 unknown = store.unknown_name(selection)
                 if unknown is not None:
                     raise unknown

@@ -61,7 +61,7 @@ def report(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
 
     given = _Given(**options)
     settings = load(context, given.config).settings
-    with open_store(find_database(given.db, settings)) as store:
+    with open_store(find_database(given.db, settings), still=True) as store:
         selection = Selection(
             since=given.since,
             until=given.until,

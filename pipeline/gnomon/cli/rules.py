@@ -104,7 +104,7 @@ def suggest(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
 
     given = _Given(**options)
     selection = Selection(since=given.since, until=given.until, service=given.service, target=given.target)
-    with open_store(find_database(given.db, load(context, given.config).settings)) as store:
+    with open_store(find_database(given.db, load(context, given.config).settings), still=True) as store:
         check_names(store, selection)
         templates = suggest_templates(store, selection)
         found, refused = suggest_rules(store, selection)

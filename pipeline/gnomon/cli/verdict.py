@@ -96,7 +96,7 @@ def verdict(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         synthetic=given.synthetic,
     )
     live = [name for name in (given.canary, given.baseline) if name is not None]
-    with open_store(find_database(given.db, settings)) as store:
+    with open_store(find_database(given.db, settings), still=True) as store:
         cohort = Cohort(flags=given.flags, as_of=given.as_of)
         check_names(store, selection, live)
         if given.canary is not None and given.baseline is not None:

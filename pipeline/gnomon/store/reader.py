@@ -20,7 +20,7 @@ from gnomon.store.browsing import DifferenceChoice, TargetRate, read_differences
 from gnomon.store.database import TRIES, is_gone, persistently, translated
 from gnomon.store.log.layout import is_store, store_at
 from gnomon.store.log.reading import connect_log_for_users
-from gnomon.store.log.snapshot import Snapshot, Snapshots
+from gnomon.store.log.snapshot import RENEW, Snapshot, Snapshots
 from gnomon.store.log.views import root_is
 from gnomon.store.names import find_unknown_name
 from gnomon.store.opening import connect, reading
@@ -249,12 +249,13 @@ class Store:
         return snapshot
 
 
-def open_store(path: str | Path, snapshots: Snapshots | None = None) -> Store:
+def open_store(path: str | Path, snapshots: Snapshots | None = None, *, still: bool = False) -> Store:
     """Open a database, or a store's directory, to read.
 
     Args:
         path: Where it is.
         snapshots: Of the store, to be shared, or to be kept for another time than 30 s.
+        still: Let all questions see one moment, however long they take.
 
     Raises:
         DependencyError: Another process writes to the database, or the store cannot be read now.
@@ -264,7 +265,7 @@ def open_store(path: str | Path, snapshots: Snapshots | None = None) -> Store:
     if not is_store(path):
         return Store(path, connect(path))
     layout = store_at(path)
-    shared = snapshots or Snapshots(layout)
+    shared = snapshots or Snapshots(layout, None if still else RENEW)
     return Store(path, connect_log_for_users(layout, [shared.place]), shared)
 
 

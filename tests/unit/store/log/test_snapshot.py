@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,19 @@ def land_one(
         writer.land(batch(rows, offset=number + 1, exchanges=[exchange(f"r-{number}", second=number)]))
 
     return land_one
+
+
+def test_a_command_sees_one_moment_however_long_it_takes(
+    root: Path, land_one: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others renew after half a minute it keeps."""
+    land_one(0)
+    with open_store(root, still=True) as still, open_store(root) as other:
+        assert still.summary().pairs == other.summary().pairs == 1
+        land_one(1)
+        now = time.monotonic()
+        monkeypatch.setattr(snapshot.time, "monotonic", lambda: now + 31)
+        assert (still.summary().pairs, other.summary().pairs) == (1, 2)
 
 
 def test_questions_see_one_moment_until_it_is_old(root: Path, land_one: Callable[[int], None]) -> None:
