@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["EvidenceBudget"]
 
 _MAX_BUDGETS: Final = 200_000
+_MAX_REQUESTS: Final = 20_000
 
 
 class EvidenceBudget:
@@ -29,9 +30,13 @@ class EvidenceBudget:
         self._period = period
         self._until: datetime | None = None
         self._kept: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._requests: dict[str, None] = {}
 
-    def wants(self, request: ComparedRequest) -> bool:
-        """Whether a request shows something that has not been kept often enough; counts it if so."""
+    def wants(self, request: ComparedRequest, *, again: bool = False) -> bool:
+        """Whether a request shows something that has not been kept often enough; counts it if so.
+
+        `again` says that the request was compared before: if its exchanges were kept then, they are kept once more.
+        """
         if not self._each:
             return False
         shown: set[tuple[str, str, str, str, str]] = set()
@@ -42,12 +47,18 @@ class EvidenceBudget:
                 shown.update((*about, pattern, kind) for pattern, kind in compared.patterns)
                 if not compared.patterns:
                     shown.add((*about, "", comparison.outcome))
+        request_id = request.joined.request_id
+        if again and request_id in self._requests:
+            return bool(shown)
         if shown and self._period is not None:
             self._renew(request.compared[0].comparison.started_at, self._period)
         wanted = any(self._kept[key] < self._each for key in shown)
         if not wanted or (len(self._kept) >= _MAX_BUDGETS and not shown <= self._kept.keys()):
             return False
         self._kept.update(shown)
+        if len(self._requests) >= _MAX_REQUESTS:
+            del self._requests[next(iter(self._requests))]
+        self._requests[request_id] = None
         return True
 
     def _renew(self, now: datetime, period: timedelta) -> None:

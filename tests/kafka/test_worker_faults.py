@@ -173,3 +173,12 @@ def test_a_worker_that_is_asked_to_end_lands_what_is_complete(sender: Sender, st
     worker.again()
     store.wait_for(2_000, 60)
     store.check_pairs(2_000)
+
+
+@pytest.mark.parametrize("seconds", [0.7, 1.5, 3.0])
+def test_a_worker_that_is_asked_to_end_while_it_starts_ends_in_order(start: Start, seconds: float) -> None:
+    """Whatever it has come to: exit code 0, and nothing is left behind."""
+    worker = start()
+    with pytest.raises(TimeoutError):
+        wait_for("a while", lambda: worker.process.poll() is not None, seconds)
+    assert worker.stop() == 0

@@ -23,7 +23,9 @@ from gnomon.model import Exchange, JsonValue, Place, Request, Response
 from gnomon.stream.intake import Collected, Intake, IntakeOptions
 
 WINDOW, LATENESS, START = 30_000_000, 600_000_000, 1_000_000_000_000
-OPTIONS = IntakeOptions(window_us=WINDOW, lateness_us=LATENESS, skew_us=WINDOW, expect=("shadow",), memory=1 << 20)
+OPTIONS = IntakeOptions(
+    window_us=WINDOW, lateness_us=LATENESS, skew_us=WINDOW, horizon_us=1 << 60, expect=("shadow",), memory=1 << 20
+)
 TIGHT = msgspec.structs.replace(OPTIONS, memory=4000)
 
 
@@ -98,11 +100,11 @@ class World:
             given = self.landed.get(recall.request_id) if recall.given else None
             members = [member for offset in offsets if offset is not None for member in self.read(offset)]
             if given is not None:
-                known = Found.of(given.joined)
+                known = Found.of(given)
                 members += [m for one in known.members for m in self.read(one.place.offset if one.place else None)]
-                self.intake.answer(recall, Found(members, known.duplicates, known.late))
+                self.intake.answer(recall, msgspec.structs.replace(known, members=members))
             else:
-                self.intake.answer(recall, Found(members))
+                self.intake.answer(recall, Found(members, at_us=START))
         collected = self.intake.collect(everything=everything)
         state = self.intake.handed_on()
         self._commit(collected, state)
@@ -112,7 +114,7 @@ class World:
     def _commit(self, collected: Collected, state: dict[str, JsonValue]) -> None:
         for one in collected.given:
             request_id = one.joined.request_id
-            assert (request_id in self.landed) is one.revises, "landed twice, or revised before it was there"
+            assert (request_id in self.landed) is bool(one.replaces), "landed twice, or revised before it was there"
             self.landed[request_id] = one
         assert not collected.rejects
         self.settled += collected.offsets

@@ -68,12 +68,24 @@ def export(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
 @click.option(
     "--at", "place", metavar="DIR", type=FILE, help="Where readers find the store. [default: where it is here]"
 )
+@click.option(
+    "--adopt-settings",
+    is_flag=True,
+    help="Let the store go by the settings `store.horizon` and `limits.patterns` of today, not those it was made with.",
+)
 @_store_option
 @click.option("--db", metavar="FILE", type=FILE, help="Database file whose views to make anew, instead of a store's.")
 @config_option
 @click.pass_context
 def catalog(
-    context: click.Context, place: Path | None, store: Path | None, db: Path | None, config: Path | None
+    context: click.Context,
+    /,
+    *,
+    place: Path | None,
+    store: Path | None,
+    db: Path | None,
+    config: Path | None,
+    adopt_settings: bool,
 ) -> None:
     """Write a store's catalog.duckdb anew: the views that any DuckDB client opens.
 
@@ -86,17 +98,18 @@ def catalog(
       $ gnomon catalog --at /mnt/analytics/gnomon.store
       $ gnomon catalog --db old.duckdb
     """
-    from gnomon.store import refresh_views
-    from gnomon.store.log import write_catalog
+    from gnomon.store import log, refresh_views
 
     if db is not None:
-        if place is not None or store is not None:
-            raise UsageError("--db is for a database file, --at and --store for a store", "give one of them")
+        if place is not None or store is not None or adopt_settings:
+            raise UsageError("--db is for a database file, the other options for a store", "give one of them")
         refresh_views(db)
         click.echo(f"{db} has the views of this version")
         return
-    layout = _layout(store, load(context, config).settings)
-    written = write_catalog(layout, layout.info(), None if place is None else place.absolute())
+    settings = load(context, config).settings
+    layout = _layout(store, settings)
+    info = log.adopt_settings(layout, log.StoreInfo.of(settings)) if adopt_settings else layout.info()
+    written = log.write_catalog(layout, info, None if place is None else place.absolute())
     click.echo(f"{written} written for readers that find the store at {place or layout.root}")
 
 

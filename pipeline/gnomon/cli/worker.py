@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -34,6 +35,8 @@ def worker(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
       $ gnomon worker
       $ GNOMON_KAFKA=kafka-1:9092,kafka-2:9092 GNOMON_STORE=/data/gnomon gnomon worker --rules rules.toml
     """
+    # Until Faust listens to signals, which it does when it runs: nothing is read yet, and nothing is to be landed
+    signal.signal(signal.SIGTERM, _end)
     given = _Given(**options)
     loaded = load(context, given.config)
     rules = read_rules(given.rules, loaded)
@@ -50,3 +53,7 @@ def worker(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
     # Millions of short-lived documents without cycles, which the collector would look through again and again
     gc.set_threshold(100_000, 50, 100)
     run_app(make_app(settings, build_engine(rules, settings), StoreLog(settings)))
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)

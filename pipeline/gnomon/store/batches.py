@@ -25,6 +25,7 @@ __all__ = [
     "population_table",
     "reject_columns",
     "reject_table",
+    "revision_columns",
 ]
 
 Table: TypeAlias = Any  # pyarrow.Table, which has no types
@@ -95,6 +96,11 @@ def exchange_columns(rows: Sequence[ExchangeRow]) -> Columns:
 def exchange_table(rows: Sequence[ExchangeRow]) -> Table:
     """The columns of `exchanges`, from rows in that order."""
     return pa.table(exchange_columns(rows))
+
+
+def revision_columns(request_ids: Sequence[str], started_at: Sequence[datetime]) -> Columns:
+    """The columns of what gives way to something else, in a store's batches."""
+    return {"request_id": _array(request_ids, TEXT), "started_at": _instants(started_at)}
 
 
 def population_columns(rows: Sequence[PopulationCount]) -> Columns:

@@ -12,12 +12,13 @@ from typing import Final, Protocol
 
 import msgspec
 
+from gnomon.core.alone import Alone
 from gnomon.core.decode import EXCERPT_BYTES, decode_exchange
 from gnomon.core.join import Member
 from gnomon.core.offsets import Offsets
 from gnomon.core.population import Populations
 from gnomon.core.watermark import Watermark
-from gnomon.core.window import Event, Found, Given, Joiner, Recall, TooLate, Unneeded
+from gnomon.core.window import Event, Found, Given, Joiner, Recall, TooLate, Unneeded, offset_of
 from gnomon.model import Exchange, JsonValue, Place, PopulationCount, Reject
 
 __all__ = ["TOO_LATE", "Collected", "Counts", "Intake", "IntakeOptions", "Record"]
@@ -28,6 +29,8 @@ TOO_LATE: Final = "too_late"
 SYNTHETIC_HEADER: Final = "x-synthetic"
 _OBJECT_BYTES: Final = 1500
 """What a decoded record takes beyond its text, roughly: strings, lists and structs have headers."""
+_BYTES_ALONE: Final = 2048
+"""One request that was sent to nobody else is remembered for as much memory: a tenth of it is used."""
 
 
 class Record(Protocol):
@@ -40,11 +43,15 @@ class Record(Protocol):
 
 
 class IntakeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How records are joined; times are microseconds, `memory` is bytes for waiting records."""
+    """How records are joined; times are microseconds, `memory` is bytes for waiting records.
+
+    An id that comes again `horizon_us` later is another request.
+    """
 
     window_us: int
     lateness_us: int
     skew_us: int
+    horizon_us: int
     expect: tuple[str, ...]
     memory: int
 
@@ -101,17 +108,18 @@ class Intake:
         self._counted_below = known.counted
         self.offsets = Offsets(known.following, known.open)
         self.watermark = Watermark(options.skew_us, known.watermark_us)
-        self.joiner = Joiner(options.window_us, options.lateness_us, options.expect)
+        self.joiner = Joiner(options.window_us, options.lateness_us, options.horizon_us, options.expect)
         self.joiner.advance(known.watermark_us)
         self.counts = Counts()
         self._ready: dict[str, Given] = {}
+        self._displaced: list[Given] = []
         self._settled: dict[str, Given] = {}
         self.rejects: list[Reject] = []
         self.recalls: list[Recall] = []
         self._done: list[int] = []
         self._on_the_way: dict[str, Given] = {}
         self._recent: dict[str, Given] = {}
-        self._recent_size = 0
+        self._alone = Alone(options.memory // _BYTES_ALONE)
 
     def take(self, record: Record, now_us: int) -> None:
         """Take one record in; `now_us` is what the clock shows."""
@@ -131,18 +139,12 @@ class Intake:
         at_us = self.watermark.observe(exchange.completed_us, record.timestamp * 1000, now_us)
         self.counts.ahead = self.watermark.offenders
         member, request_id = Member(exchange, place), exchange.request_id
-        if request_id in self._ready:
-            self._ready[request_id] = self._ready[request_id].joined_by(member, self._options.expect)
-            return
-        if request_id in self._settled:
-            self._settled[request_id] = self._settled[request_id].joined_by(member, self._options.expect)
-            return
-        given = request_id not in self.joiner and (
-            request_id in self._on_the_way
-            or request_id in self._recent
-            or self._landed(request_id, exchange.started_us)
-        )
-        self._handle(self.joiner.feed(member, at_us, len(record.value) + _OBJECT_BYTES, given=given))
+        for waiting in (self._ready, self._settled):
+            given = waiting.get(request_id)
+            if given is not None and self._is_near(at_us, given.at_us):
+                waiting[request_id] = given.joined_by(member, self._options.expect)
+                return
+        self._feed(member, at_us, len(record.value) + _OBJECT_BYTES)
         self._advance()
 
     def _count(self, exchange: Exchange, place: Place) -> None:
@@ -151,6 +153,31 @@ class Intake:
             self._populations.add(exchange)
         except Exception:
             logger.exception("a bug of ours: the record at %s is not counted among live answers", place)
+
+    def _feed(self, member: Member, at_us: int, size: int) -> None:
+        """Join a record to those of its request that wait, or find those that wait no more."""
+        exchange, joiner = member.exchange, self.joiner
+        request_id = exchange.request_id
+        if request_id in joiner:
+            self._handle(joiner.feed(member, at_us, size))
+            return
+        known = self._at_hand(request_id)
+        # A clock that runs ahead is no reason to take a record for another request's
+        started_us = exchange.started_us - max(exchange.completed_us - at_us, 0)
+        given = (known is not None and self._is_near(at_us, known.at_us)) or self._landed(request_id, started_us)
+        parked: tuple[Place, ...] = ()
+        alone = self._alone.get(request_id)
+        if alone is not None and self._is_near(at_us, alone[1]):
+            given, parked = True, (Place(self._place.source, partition=self._place.partition, offset=alone[0]),)
+        self._handle(joiner.feed(member, at_us, size, given=given, parked=parked))
+
+    def _at_hand(self, request_id: str) -> Given | None:
+        """Give what was last given out of a request, if that was a moment ago."""
+        return self._on_the_way.get(request_id) or self._recent.get(request_id)
+
+    def _is_near(self, at_us: int, known_us: int) -> bool:
+        """Whether a record is near enough to what is known of its id to be of the same request."""
+        return at_us - known_us < self._options.horizon_us
 
     def shed(self) -> None:
         """Keep within memory."""
@@ -172,6 +199,10 @@ class Intake:
             return max(self.watermark.idle(now_us), self.joiner.last_deadline())
         return self.watermark.idle(now_us)
 
+    def time_of(self, record: Record, exchange: Exchange, now_us: int) -> int:
+        """Give the event time that a record counts for; also of one that is read again."""
+        return self.watermark.trusted(exchange.completed_us, record.timestamp * 1000, now_us)
+
     def answer(self, recall: Recall, found: Found) -> None:
         """Take the answer to one of `recalls`."""
         self._handle(self.joiner.recalled(recall.request_id, found))
@@ -185,9 +216,10 @@ class Intake:
         chosen = self._settled | self._ready if everything else self._settled
         self._settled = {} if everything else self._ready
         self._ready = {}
-        collected = Collected(list(chosen.values()), self.rejects, self._done, self._populations.drain())
+        chosen_all = [*self._displaced, *chosen.values()]
+        collected = Collected(chosen_all, self.rejects, self._done, self._populations.drain())
         self._on_the_way.update(chosen)
-        self.rejects, self._done = [], []
+        self._displaced, self.rejects, self._done = [], [], []
         for given in collected.given:
             collected.offsets.extend(given.offsets)
         self.offsets.done(collected.offsets)
@@ -218,12 +250,12 @@ class Intake:
     @property
     def has_results(self) -> bool:
         """Whether there is something to land or to look up."""
-        return bool(self._ready or self._settled or self.rejects or self.recalls)
+        return bool(self._ready or self._settled or self._displaced or self.rejects or self.recalls)
 
     @property
     def ready(self) -> int:
         """How many requests wait to be collected."""
-        return len(self._ready) + len(self._settled)
+        return len(self._ready) + len(self._settled) + len(self._displaced)
 
     @property
     def has_work(self) -> bool:
@@ -240,14 +272,18 @@ class Intake:
         for event in events:
             match event:
                 case Given():
-                    if event.joined.others or event.joined.missing:
-                        self._ready[event.joined.request_id] = event
-                    else:  # nobody else was sent this request
+                    joined = event.joined
+                    if joined.others or joined.missing or event.replaces:
+                        self._make_ready(event)
+                    else:
                         self._done.extend(event.offsets)
+                    if not (joined.others or joined.missing):  # nobody else was sent this request
+                        offset = offset_of(joined.live) if joined.live else event.offsets[0]
+                        self._alone.add(joined.request_id, offset, event.at_us)
                 case Recall():
-                    known = self._on_the_way.get(event.request_id) or self._recent.get(event.request_id)
-                    if event.given and known is not None:
-                        self._handle(self.joiner.recalled(event.request_id, Found.of(known.joined)))
+                    known = self._at_hand(event.request_id)
+                    if event.given and known is not None and self._is_near(event.started_us, known.at_us):
+                        self._handle(self.joiner.recalled(event.request_id, Found.of(known)))
                     else:
                         self.recalls.append(event)
                 case TooLate():
@@ -256,6 +292,14 @@ class Intake:
                 case Unneeded():
                     self.counts.unneeded += len(event.offsets)
                     self._done.extend(event.offsets)
+
+    def _make_ready(self, given: Given) -> None:
+        """Keep a request until it is collected; an earlier one of the same id is beyond the horizon, and complete."""
+        request_id = given.joined.request_id
+        for waiting in (self._ready, self._settled):
+            if request_id in waiting:
+                self._displaced.append(waiting.pop(request_id))
+        self._ready[request_id] = given
 
     def _reject_late(self, member: Member) -> None:
         place = member.place or self._place

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Protocol
 
 from gnomon.config import Settings
-from gnomon.model import Comparison, JsonValue
-from gnomon.store.log import Batch, LogWriter, Maintainer, Retention, StoreInfo, land_rules, store_at
+from gnomon.model import JsonValue
+from gnomon.store.log import (
+    Batch,
+    LandedRow,
+    LogWriter,
+    Maintainer,
+    Retention,
+    StoreInfo,
+    check_same,
+    land_rules,
+    prepare_store,
+    store_at,
+)
 
 __all__ = ["Log", "StoreLog", "Writer"]
+
+logger = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -20,11 +35,15 @@ class Writer(Protocol):
     def state(self) -> dict[str, JsonValue]:
         """That of the last batch that landed; empty in a new series."""
 
+    @property
+    def horizon(self) -> timedelta:
+        """For how much event time an id is one request, in this store."""
+
     def landed(self, request_id: str, started_us: int, /) -> bool:
         """Whether something of a request has landed within the horizon of `started_us`; quick, from memory."""
 
-    def find(self, request_ids: Iterable[str], since: datetime, /) -> Sequence[Comparison]:
-        """Give the comparisons of these requests as they hold now.
+    def find(self, asked: Mapping[str, datetime], /) -> Sequence[LandedRow]:
+        """Give the comparisons of requests as they hold now, by their ids and about when they started.
 
         Raises:
             DependencyError: The store cannot be read.
@@ -69,19 +88,41 @@ class Log(Protocol):
 
 
 class StoreLog:
-    """The log of the store that the settings name."""
+    """The log of the store that the settings name; the first partition that is opened makes it where it is not there.
+
+    After that it is never made again: where it is gone, another disk has taken its place or none, until it is back.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.store.path
         self._info = StoreInfo.of(settings)
         self._retention = Retention.of(settings)
+        self._known: str | None = None
+        self._making = Lock()
 
     def open(self, topic: str, partition: int, /) -> LogWriter:
         """Take a partition's series over (see `Log`)."""
-        return LogWriter(self._path, topic, partition, info=self._info)
+        if self._known is None:
+            with self._making:
+                if self._known is None:
+                    self._known = self._prepare()
+        return LogWriter(self._path, topic, partition, known=self._known)
+
+    def _prepare(self) -> str:
+        """Make the store, or take the one that is there; give its id."""
+        info = prepare_store(self._path, self._info).info()
+        if apart := self._info.apart_from(info):
+            logger.warning(
+                "the store at %s keeps what it was made with: %s; `gnomon catalog --adopt-settings` changes it",
+                self._path,
+                apart,
+            )
+        return info.id
 
     def land_rules(self, version: str, text: str, /) -> None:
         """Land what a version of the rules says (see `Log`)."""
+        if self._known is not None:
+            check_same(store_at(self._path), self._known)
         land_rules(self._path, version, text, datetime.now(UTC), info=self._info)
 
     def maintain(self) -> None:

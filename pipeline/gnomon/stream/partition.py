@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from gnomon.core.join import Joined, Member, Slot
+from gnomon.core.join import LIVE, Joined, Member, Slot
 from gnomon.core.window import Found, Recall
 from gnomon.engine import Engine
 from gnomon.errors import DependencyError, FencedError
 from gnomon.evidence import EvidenceBudget
 from gnomon.model import Comparison, Difference, Exchange, Place, Reject, instant
 from gnomon.operations import Readiness, WorkerMetrics
-from gnomon.store.log import Batch, Position
+from gnomon.store.log import Batch, LandedRow, Position
 from gnomon.stream.intake import Collected, Counts, Intake, Record, read_record
 from gnomon.stream.landing import Writer
 
@@ -59,15 +60,13 @@ class Tells(Protocol):
 class Shared(msgspec.Struct, kw_only=True):
     """What the partitions of a worker have in common.
 
-    `horizon_us` is for how long an id is one request; `clock_us` tells the time in epoch microseconds; `lost` is called
-    when another owner has taken a partition over.
+    `clock_us` tells the time in epoch microseconds; `lost` is called when another owner has taken a partition over.
     """
 
     engine: Engine
     evidence: EvidenceBudget
     lookback: LooksBack
     outlet: Tells
-    horizon_us: int
     clock_us: Callable[[], int]
     lost: Callable[[str, int], None]
     readiness: Readiness
@@ -194,17 +193,24 @@ class Partition:
         rows: list[tuple[Comparison, Sequence[Difference]]] = []
         exchanges = []
         rejects = [engine.redact_reject(reject) for reject in collected.rejects]
+        replaced: list[tuple[str, datetime]] = []
+        doubled: dict[str, int] = {}
         began, spent = perf_counter(), 0.0
         for given in collected.given:
+            joined = given.joined
+            if given.replaces:
+                replaced += [(joined.request_id, instant(started_us)) for started_us in given.replaces]
             try:
-                request = engine.compare(given.joined)
+                request = engine.compare(joined)
             except Exception as bug:
                 # One request must not hold up all others: it would be read, and fail, again and again
-                logger.exception("a bug of ours: %s", _where(given.joined))
-                rejects += _bugs(given.joined, bug)
+                logger.exception("a bug of ours: %s", _where(joined))
+                rejects += _bugs(joined, bug)
                 continue
             rows += [(compared.comparison, compared.differences) for compared in request.compared]
-            if self._shared.evidence.wants(request):
+            if joined.duplicates and LIVE in joined.duplicates:
+                doubled[joined.request_id] = joined.duplicates[LIVE]
+            if self._shared.evidence.wants(request, again=bool(given.replaces)):
                 started_at = request.compared[0].comparison.started_at
                 exchanges += [(exchange, request.endpoint, started_at) for exchange in engine.evidence(request)]
             if perf_counter() - began > _SECONDS_A_SLICE:
@@ -216,6 +222,8 @@ class Partition:
         self._shared.metrics.batch_seconds.observe(spent + perf_counter() - began)
         return Batch(
             comparisons=rows,
+            replaced=replaced,
+            live_duplicates=doubled,
             exchanges=exchanges,
             rejects=rejects,
             populations=collected.populations,
@@ -279,47 +287,55 @@ class Partition:
             return
         for recall in recalls:
             of_one = wanted[recall.request_id]
-            members = [m for offset in of_one if offset in records for m in self._decode(records[offset])]
-            self.intake.answer(recall, _found(members, rows.get(recall.request_id, []), len(of_one)))
+            read = [one for offset in of_one if offset in records for one in self._decode(records[offset], recall)]
+            self.intake.answer(recall, _found(read, rows.get(recall.request_id, []), len(of_one)))
             await asyncio.sleep(0)
 
-    async def _find(self, recalls: Sequence[Recall]) -> dict[str, list[Comparison]]:
+    async def _find(self, recalls: Sequence[Recall]) -> dict[str, list[LandedRow]]:
         """Find what has landed of requests, by id."""
-        rows: dict[str, list[Comparison]] = {}
+        rows: dict[str, list[LandedRow]] = {}
         if recalls:
             await self._landed_before()
-            since = instant(max(min(recall.started_us for recall in recalls) - self._shared.horizon_us, 0))
-            ids = [recall.request_id for recall in recalls]
-            for row in await self._insist(lambda: asyncio.to_thread(self._writer.find, ids, since)) or ():
-                rows.setdefault(row.request_id, []).append(row)
+            asked = {recall.request_id: instant(recall.started_us) for recall in recalls}
+            for row in await self._insist(lambda: asyncio.to_thread(self._writer.find, asked)) or ():
+                rows.setdefault(row.comparison.request_id, []).append(row)
         return rows
 
-    def _decode(self, record: Record) -> list[Member]:
+    def _decode(self, record: Record, recall: Recall) -> list[tuple[Member, int]]:
+        """Read a record again: who it is, and its event time."""
         place = Place(self.topic, partition=self.number, offset=record.offset)
         exchange = read_record(record, place)
-        return [Member(exchange, place)] if isinstance(exchange, Exchange) else []
+        if not isinstance(exchange, Exchange) or exchange.request_id != recall.request_id:
+            return []
+        return [(Member(exchange, place), self.intake.time_of(record, exchange, self._shared.clock_us()))]
 
 
-def _offsets(recall: Recall, rows: Sequence[Comparison]) -> list[int]:
+def _offsets(recall: Recall, rows: Sequence[LandedRow]) -> list[int]:
     """Say where the records of a request are; the places of those put out of memory, or what its rows tell."""
     known = [place.offset for place in recall.places]
-    known += [offset for row in rows for offset in (row.live_offset, row.shadow_offset)]
+    known += [offset for row in rows for offset in (row.comparison.live_offset, row.comparison.shadow_offset)]
     return sorted({offset for offset in known if offset is not None})
 
 
-def _found(members: list[Member], rows: Sequence[Comparison], wanted: int) -> Found:
-    """Answer a recall; records that are gone in part are gone altogether: what is left says something else."""
-    if len(members) < wanted:
+def _found(read: list[tuple[Member, int]], rows: Sequence[LandedRow], wanted: int) -> Found:
+    """Answer a recall by records in their order; those that are gone in part are gone altogether.
+
+    What is left of them says something else.
+    """
+    if len(read) < wanted:
         return Found(gone=True)
     duplicates: dict[Slot, int] = {}
     late: set[Slot] = set()
     for row in rows:
-        slot: Slot = (row.role, row.target) if row.shadow_offset is not None else ("live", "")
-        if row.duplicates:
-            duplicates[slot] = row.duplicates
-        if row.late:
+        comparison = row.comparison
+        slot: Slot = (comparison.role, comparison.target) if comparison.shadow_offset is not None else LIVE
+        if slot != LIVE and comparison.duplicates > row.live_duplicates:
+            duplicates[slot] = comparison.duplicates - row.live_duplicates
+        if row.live_duplicates:
+            duplicates[LIVE] = row.live_duplicates
+        if comparison.late:
             late.add(slot)
-    return Found(members, duplicates, frozenset(late))
+    return Found([member for member, _ in read], duplicates, frozenset(late), at_us=read[0][1] if read else 0)
 
 
 def _places(joined: Joined) -> list[Place]:

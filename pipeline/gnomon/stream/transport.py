@@ -135,6 +135,7 @@ class Consumer(driver.Consumer):
         self._landed: dict[TP, int] = {}
         self._epochs: dict[TP, int] = {}
         self._sought: dict[TP, int] = {}
+        self._moving: set[TP] = set()
         self._read_offset = _NotTracked()
 
     def is_current(self, tp: TP, part: Slice) -> bool:
@@ -158,6 +159,8 @@ class Consumer(driver.Consumer):
         for tp, batch in records.items():
             if self._interrupted(generation):
                 return
+            if tp in self._moving:
+                continue
             if epochs.get(tp, 0) != self._epochs.get(tp, 0) and tp in self._sought:
                 # Fetched before that seek or after it, nobody knows: once more from where it went
                 await self.seek(tp, self._sought[tp])
@@ -171,16 +174,27 @@ class Consumer(driver.Consumer):
         return not self.flow_active or generation != self.app.consumer_generation_id
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets, or to where the application says."""
-        await super().perform_seek()
-        assigned = self.assignment()
-        for tp in assigned:
-            self._epochs[tp] = self._epochs.get(tp, 0) + 1
-            self._sought.pop(tp, None)
-        if isinstance(self.app, StartsAnywhere):
-            starts = await self.app.start_offsets({tp: self._committed_offset[tp] for tp in assigned})
+        """Seek to the committed offsets, or to where the application says.
+
+        What is fetched meanwhile is given to nobody: every partition is sought at the end, and read again from there.
+        """
+        moving = set(self.assignment())
+        self._moving |= moving
+        try:
+            for tp in moving:
+                self._epochs[tp] = self._epochs.get(tp, 0) + 1
+            await super().perform_seek()
+            assigned = self.assignment()
+            starts: dict[TP, int | None] = {tp: self._committed_offset[tp] for tp in assigned}
+            if isinstance(self.app, StartsAnywhere):
+                starts |= await self.app.start_offsets(starts)
+            unread = [tp for tp, offset in starts.items() if offset is None]
+            if unread:
+                starts |= await self.earliest_offsets(*unread)
             for tp, offset in starts.items():
-                await self.seek(tp, offset)
+                await self.seek(tp, offset or 0)
+        finally:
+            self._moving -= moving
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Read a partition from `offset` on; slices that were fetched before are no longer current."""

@@ -85,7 +85,6 @@ class Worker:
             evidence=EvidenceBudget(settings.limits.evidence, settings.store.horizon),
             lookback=lookback,
             outlet=outlet,
-            horizon_us=settings.store.horizon // _MICROSECOND,
             clock_us=_clock_us,
             lost=self._lose,
             readiness=self.readiness,
@@ -261,7 +260,8 @@ class Worker:
         if state:
             state = await self._within_topic(consumer, tp, state, end)
         place = Place(tp.topic, partition=tp.partition)
-        intake = Intake(place, self._options(), state, writer.landed, self._shared.engine.populations())
+        counts = self._shared.engine.populations()
+        intake = Intake(place, self._options(writer.horizon), state, writer.landed, counts)
         self.partitions[tp] = self._partition(consumer, tp, place, intake, writer)
         self._lost.pop(tp, None)
         logger.info("%s[%d] is read from %d", tp.topic, tp.partition, intake.offsets.following)
@@ -286,12 +286,13 @@ class Worker:
     def _partition(self, consumer: ConsumerPort, tp: TP, place: Place, intake: Intake, writer: Writer) -> Partition:
         return Partition(place, intake, writer, self._shared, lambda offset: consumer.landed(tp, offset))
 
-    def _options(self) -> IntakeOptions:
+    def _options(self, horizon: timedelta) -> IntakeOptions:
         join = self._settings.join
         return IntakeOptions(
             window_us=join.window // _MICROSECOND,
             lateness_us=join.lateness // _MICROSECOND,
             skew_us=join.skew // _MICROSECOND,
+            horizon_us=horizon // _MICROSECOND,
             expect=join.expect,
             memory=self._settings.limits.pending_bytes // self._assigned,
         )

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gnomon.model import Comparison, Difference, instant
-from gnomon.store.log import Batch, LogWriter, Position, land_rules
+from gnomon.store.log import Batch, LogWriter, Position, land_rules, store_at
 
 Run = Callable[..., Any]
 
@@ -85,6 +86,18 @@ def test_compact_and_catalog(run: Run, store: Path) -> None:
 
     with duckdb.connect(str(moved / "catalog.duckdb"), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM comparisons").fetchall() == [(4,)]
+
+
+def test_a_store_goes_by_other_settings_when_it_is_told_to(
+    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by those of whoever writes its catalog."""
+    monkeypatch.setenv("GNOMON_LIMITS_PATTERNS", "7")
+    run("catalog")
+    before = store_at(store).info()
+    assert before.patterns == 1_000
+    run("catalog", "--adopt-settings")
+    assert store_at(store).info() == msgspec.structs.replace(before, patterns=7)
 
 
 def test_a_database_of_an_older_program_is_brought_up_to_date(run: Run, store: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gnomon.core.join import Member
+from gnomon.core.join import Member, Slot
 from gnomon.core.window import Event, Found, Given, Joiner, Recall, TooLate, Unneeded
 from gnomon.model import Exchange, Place, Request, Response, Role
 
@@ -47,6 +47,11 @@ def feed(joiner: Joiner, one: Member, *, given: bool = False, size: int = 100) -
     return joiner.feed(one, one.exchange.completed_us, size, given=given)
 
 
+def found(*members: Member, duplicates: dict[Slot, int] | None = None) -> Found:
+    """Answer a recall with records, of which the first came first."""
+    return Found(members, duplicates or {}, at_us=members[0].exchange.completed_us)
+
+
 def names(event: Event) -> tuple[bool, list[str], list[str]]:
     """Give (live is there, others, missing) with slots as `role:target`."""
     assert isinstance(event, Given)
@@ -61,7 +66,7 @@ def names(event: Event) -> tuple[bool, list[str], list[str]]:
 @pytest.fixture
 def joiner() -> Joiner:
     """Wait 30 s, and 10 minutes more for who is late."""
-    return Joiner(WINDOW, LATENESS)
+    return Joiner(WINDOW, LATENESS, DAY_US)
 
 
 def test_a_request_is_given_out_when_everybody_expected_is_here(joiner: Joiner) -> None:
@@ -108,7 +113,7 @@ def test_who_was_not_expected_and_comes_is_joined_with_what_is_read_again(joiner
     feed(joiner, live)
     (recall,) = feed(joiner, member("shadow", 1, offset=8))
     assert recall == Recall("r1", (Place("test", partition=0, offset=7),), given=False, started_us=seconds(1))
-    (event,) = joiner.recalled("r1", Found([live]))
+    (event,) = joiner.recalled("r1", found(live))
     assert names(event) == (True, ["shadow:"], [])
 
 
@@ -119,7 +124,7 @@ def test_what_comes_while_a_recall_is_out_waits_for_the_answer(joiner: Joiner) -
     feed(joiner, member("shadow", 1, offset=8))
     assert feed(joiner, member("control", 2, offset=9)) == []
     assert joiner.advance(seconds(100)) == []
-    (event,) = joiner.recalled("r1", Found([live]))
+    (event,) = joiner.recalled("r1", found(live))
     assert names(event) == (True, ["control:", "shadow:"], [])
 
 
@@ -131,10 +136,10 @@ def test_an_unexpected_control_revises_what_was_given_out(joiner: Joiner) -> Non
     (recall,) = feed(joiner, member("control", 2, offset=3), given=True)
     assert isinstance(recall, Recall)
     assert recall.given
-    (event,) = joiner.recalled("r1", Found([live, shadow]))
+    (event,) = joiner.recalled("r1", found(live, shadow))
     assert names(event) == (True, ["control:", "shadow:"], [])
     assert isinstance(event, Given)
-    assert (event.revises, event.offsets, event.joined.late) == (True, (3,), frozenset())
+    assert (set(event.replaces), event.offsets, event.joined.late) == ({seconds(0), seconds(1)}, (3,), frozenset())
 
 
 def test_a_late_counterpart_revises_what_was_missing(joiner: Joiner) -> None:
@@ -143,11 +148,11 @@ def test_a_late_counterpart_revises_what_was_missing(joiner: Joiner) -> None:
     feed(joiner, live)
     joiner.advance(seconds(40))
     feed(joiner, member("shadow", 35, offset=2), given=True)
-    (event,) = joiner.recalled("r1", Found([live]))
+    (event,) = joiner.recalled("r1", found(live))
     assert isinstance(event, Given)
     assert names(event) == (True, ["shadow:"], [])
     assert event.joined.late == {("shadow", "")}
-    assert event.revises
+    assert event.replaces == (seconds(0),)
 
 
 def test_a_record_whose_counterpart_closed_too_long_ago_is_too_late(joiner: Joiner) -> None:
@@ -155,7 +160,7 @@ def test_a_record_whose_counterpart_closed_too_long_ago_is_too_late(joiner: Join
     joiner.advance(seconds(631))
     shadow = member("shadow", 630, offset=2)
     feed(joiner, shadow, given=True)
-    assert joiner.recalled("r1", Found([member("live", offset=1)])) == [TooLate(shadow)]
+    assert joiner.recalled("r1", found(member("live", offset=1))) == [TooLate(shadow)]
 
 
 def test_a_record_whose_time_is_past_is_too_late(joiner: Joiner) -> None:
@@ -185,7 +190,7 @@ def test_a_replay_of_what_was_given_out_changes_nothing(joiner: Joiner) -> None:
     """The same offset is the same record."""
     live, shadow = member("live", offset=1), member("shadow", 1, offset=2)
     feed(joiner, shadow, given=True)
-    assert joiner.recalled("r1", Found([live, shadow])) == [Unneeded((2,))]
+    assert joiner.recalled("r1", found(live, shadow)) == [Unneeded((2,))]
 
 
 @pytest.mark.parametrize(("watermark", "counted"), [(20, True), (40, False)])
@@ -194,7 +199,7 @@ def test_a_duplicate_is_counted_within_the_window_only(joiner: Joiner, watermark
     live, shadow = member("live", offset=1), member("shadow", 1, offset=2)
     joiner.advance(seconds(watermark))
     feed(joiner, member("shadow", 2, offset=3), given=True)
-    (event,) = joiner.recalled("r1", Found([live, shadow], {("shadow", ""): 1}))
+    (event,) = joiner.recalled("r1", found(live, shadow, duplicates={("shadow", ""): 1}))
     if counted:
         assert isinstance(event, Given)
         assert event.joined.duplicates == {("shadow", ""): 2}
@@ -214,7 +219,7 @@ def test_memory_is_bounded_and_nothing_is_lost_by_it(joiner: Joiner) -> None:
     assert all(isinstance(event, Recall) for event in events)
     assert [event.places[0].offset for event in events if isinstance(event, Recall)] == [0, 1, 2, 3]
     for one in members[:4]:
-        (event,) = joiner.recalled(one.exchange.request_id, Found([one]))
+        (event,) = joiner.recalled(one.exchange.request_id, found(one))
         assert names(event) == (True, [], ["shadow:"])
     assert [names(event) for event in joiner.advance(seconds(40))] == [(True, [], ["shadow:"])] * 6
 
@@ -233,3 +238,28 @@ def test_the_deadlines_of_open_windows_are_known(joiner: Joiner) -> None:
     feed(joiner, member("live", 5, request_id="b"))
     feed(joiner, member("shadow", 5, request_id="a"))
     assert (joiner.next_deadline(), joiner.last_deadline()) == (seconds(35), seconds(35))
+
+
+def test_an_id_that_is_used_again_after_the_horizon_is_another_request(joiner: Joiner) -> None:
+    """Also while the earlier one is still open, which ends then."""
+    feed(joiner, member("live", offset=1))
+    first, *others = feed(joiner, member("live", 86_400, offset=2))
+    assert (names(first), others) == ((True, [], ["shadow:"]), [])
+    (second,) = feed(joiner, member("shadow", 86_401, offset=3))
+    assert isinstance(second, Given)
+    assert (names(second), second.offsets) == ((True, ["shadow:"], []), (2, 3))
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_waits_for_an_answer_and_is_of_another_request_starts_anew(joiner: Joiner, given: bool) -> None:
+    """A recall serves the records within the horizon; those beyond it wait for others of their own."""
+    live = member("live", offset=1, expect=[])
+    if not given:
+        feed(joiner, live)
+    feed(joiner, member("shadow", 1, offset=2), given=given)
+    assert feed(joiner, member("live", 86_400, offset=3)) == []
+    (first,) = joiner.recalled("r1", found(live))
+    assert names(first) == (True, ["shadow:"], [])
+    (second,) = feed(joiner, member("shadow", 86_401, offset=4))
+    assert isinstance(second, Given)
+    assert (names(second), second.offsets) == ((True, ["shadow:"], []), (3, 4))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +11,7 @@ import pytest
 
 from gnomon.errors import DependencyError, FencedError
 from gnomon.model import Comparison, Difference, Exchange, JsonValue, Reject
-from gnomon.store.log import Batch
+from gnomon.store.log import Batch, LandedRow
 
 
 class Sent(NamedTuple):
@@ -29,6 +29,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[tuple[str, str], tuple[Comparison, Sequence[Difference]]]] = {}
+        self.live_duplicates: dict[str, int] = {}
         self.rejects: list[Reject] = []
         self.exchanges: list[Exchange] = []
         self.batches: list[Batch] = []
@@ -58,6 +59,8 @@ class MemoryLog:
 class MemoryWriter:
     """The writer of the one series that a `MemoryLog` has."""
 
+    horizon = timedelta(days=1)
+
     def __init__(self, log: MemoryLog, owner: int) -> None:
         self.log = log
         self.owner = owner
@@ -73,21 +76,27 @@ class MemoryWriter:
         """Whether it is there."""
         return request_id in self.log.rows
 
-    def find(self, request_ids: Iterable[str], _since: datetime) -> list[Comparison]:
+    def find(self, asked: Mapping[str, datetime]) -> list[LandedRow]:
         """Give the rows."""
-        return [c for request_id in request_ids for c, _ in self.log.rows.get(request_id, {}).values()]
+        return [
+            LandedRow(comparison, comparison.started_at, self.log.live_duplicates.get(request_id, 0))
+            for request_id in asked
+            for comparison, _ in self.log.rows.get(request_id, {}).values()
+        ]
 
     def land(self, batch: Batch) -> None:
-        """Land as the log does: what has landed is left out, unless all that was said of it is that it is missing."""
+        """Land as the log does: what has landed is left out, unless the batch says that it takes its place."""
         if self.owner != self.log.owner:
             raise FencedError("another process has taken over")
         self.log.check()
+        for request_id, _ in batch.replaced:
+            self.log.rows.pop(request_id, None)
+        self.log.live_duplicates.update(batch.live_duplicates)
+        known = set(self.log.rows)
         for comparison, differences in batch.comparisons:
-            rows = self.log.rows.setdefault(comparison.request_id, {})
-            for key in ((comparison.role, comparison.target), (comparison.role, "")):
-                if key in rows and rows[key][0].outcome.endswith("_missing"):
-                    del rows[key]
-            rows.setdefault((comparison.role, comparison.target), (comparison, differences))
+            if comparison.request_id not in known:
+                rows = self.log.rows.setdefault(comparison.request_id, {})
+                rows[comparison.role, comparison.target] = (comparison, differences)
         self.log.rejects += batch.rejects
         self.log.exchanges += [exchange for exchange, _, _ in batch.exchanges]
         self.log.batches.append(batch)

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 from tests.unit.stream.conftest import Listener, ListKafka, MemoryLog
 
@@ -24,8 +25,14 @@ from gnomon.stream.partition import Partition, Shared
 from gnomon.testing import STARTED_US, ManualClock, exchange, pair
 
 PLACE = Place("gnomon.exchanges", partition=3)
+DAY_US = 86_400_000_000
 OPTIONS = IntakeOptions(
-    window_us=30_000_000, lateness_us=600_000_000, skew_us=60_000_000, expect=("shadow",), memory=1 << 24
+    window_us=30_000_000,
+    lateness_us=600_000_000,
+    skew_us=60_000_000,
+    horizon_us=DAY_US,
+    expect=("shadow",),
+    memory=1 << 24,
 )
 
 
@@ -46,7 +53,6 @@ class Bench:
             evidence=EvidenceBudget(20),
             lookback=kafka,
             outlet=listener,
-            horizon_us=86_400_000_000,
             clock_us=lambda: self.clock.us,
             lost=lambda _, number: self.lost.append(number),
             readiness=self.readiness,
@@ -267,6 +273,76 @@ def test_a_late_counterpart_is_compared_with_what_is_read_back(bench: Bench) -> 
     run(check)
 
 
+@pytest.mark.parametrize("at_hand", [True, False])
+@pytest.mark.parametrize(("seconds", "becomes"), [(20, "match"), (35, "late"), (640, "reject")])
+def test_a_clock_that_runs_ahead_keeps_no_window_open(
+    bench: Bench, seconds: int, becomes: str, *, at_hand: bool
+) -> None:
+    """Who is late, and who too late, is told by when Kafka got the first record, also where it is read again."""
+
+    async def check() -> None:
+        year_us = 365 * DAY_US
+        live, shadow = pair("r-1")
+        live = msgspec.structs.replace(live, started_us=live.started_us + year_us)
+        bench.kafka.send(live, STARTED_US)
+        bench.kafka.send(exchange("r-1", "control", started_us=STARTED_US + year_us), STARTED_US)
+        await bench.read()
+        later = STARTED_US + seconds * 1_000_000
+        bench.clock.advance(timedelta(seconds=seconds))
+        for one in pair("r-2"):
+            bench.kafka.send(msgspec.structs.replace(one, started_us=later), later)
+        await bench.read()
+        if not at_hand:
+            bench.partition.intake._recent.clear()
+        bench.kafka.send(msgspec.structs.replace(shadow, started_us=later), later)
+        await bench.read()
+        rows = {role: row for (role, _), (row, _) in bench.log.rows["r-1"].items()}
+        assert [reject.reason for reject in bench.log.rejects] == ([TOO_LATE] if becomes == "reject" else [])
+        assert rows["control"].outcome == "match"
+        if becomes != "reject":
+            assert (rows["shadow"].outcome, rows["shadow"].late) == ("match", becomes == "late")
+
+    run(check)
+
+
+def test_a_counterpart_of_who_was_sent_to_nobody_is_compared_however_late(bench: Bench) -> None:
+    """Nothing of the request has landed then, and where its record is must be remembered all the same."""
+
+    async def check() -> None:
+        live, shadow = pair("r-1", {"a": 1}, {"a": 2})
+        bench.kafka.send(msgspec.structs.replace(live, expect=[]), STARTED_US)
+        await bench.read()
+        bench.clock.advance(timedelta(seconds=31))
+        await bench.partition.tick(_yes)
+        await bench.land()
+        assert (bench.log.rows, bench.committed) == ({}, 1)
+        bench.kafka.send(shadow, STARTED_US)
+        await bench.read()
+        ((row, _),) = bench.log.rows["r-1"].values()
+        assert (row.outcome, row.late, row.live_offset, row.shadow_offset) == ("diff", True, 0, 1)
+        bench.kafka.send(exchange("r-1", "control", {"a": 3}), STARTED_US)
+        await bench.read()
+        assert bench.log.outcomes() == {("r-1", "shadow"): "noise", ("r-1", "control"): "diff"}
+        assert bench.committed == 3
+
+    run(check)
+
+
+def test_a_record_whose_clock_runs_ahead_is_looked_for_where_its_request_landed(bench: Bench) -> None:
+    """Its own time is a year from there, and beyond the horizon."""
+    asked: list[int] = []
+
+    def landed(_: str, started_us: int) -> bool:
+        asked.append(started_us)
+        return False
+
+    intake = Intake(PLACE, OPTIONS, {}, landed, bench.shared.engine.populations())
+    ahead = exchange("r-1", started_us=STARTED_US + 365 * DAY_US, duration_us=5)
+    intake.take(bench.kafka.send(ahead, STARTED_US), STARTED_US)
+    intake.take(bench.kafka.send(exchange("r-2", started_us=STARTED_US + 7), STARTED_US), STARTED_US)
+    assert asked == [STARTED_US - 5, STARTED_US + 7]
+
+
 def test_a_control_that_comes_a_moment_after_the_pair_makes_noise_of_it_all_the_same(bench: Bench) -> None:
     """What is complete lands the second time it could, so that nobody has to announce a control."""
 
@@ -463,9 +539,7 @@ def test_memory_is_bounded_and_what_was_put_out_still_lands_right(bench: Bench) 
     """Records past the bound are read again when their counterparts come or their windows close."""
 
     async def check() -> None:
-        bench.options = IntakeOptions(
-            window_us=30_000_000, lateness_us=600_000_000, skew_us=60_000_000, expect=("shadow",), memory=20_000
-        )
+        bench.options = msgspec.structs.replace(OPTIONS, memory=20_000)
         bench.open()
         pairs = [pair(f"r-{n}", {"n": n}, {"n": n}) for n in range(50)]
         for live, _ in pairs:

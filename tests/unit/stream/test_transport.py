@@ -140,6 +140,44 @@ def test_what_was_on_its_way_while_somebody_sought_is_fetched_once_more() -> Non
     with_consumer(Consumer, check)
 
 
+@pytest.mark.parametrize(("committed", "expected"), [(400, 400), (None, 3)])
+def test_what_is_fetched_while_positions_are_restored_is_given_to_nobody(committed: int | None, expected: int) -> None:
+    """Each partition is sought at the end: what was fetched in between, or was on its way, is read again from there."""
+
+    async def check(consumer: Any) -> None:
+        sought: list[int] = []
+        given: list[Any] = []
+
+        async def seek(_: TP, offset: int) -> None:
+            sought.append(offset)
+
+        async def restore_while_somebody_fetches() -> dict[TP, int | None]:
+            given.extend([one async for one in consumer.getmany(1.0)])
+            return {TP0: committed}
+
+        async def earliest(*tps: TP) -> dict[TP, int]:
+            return dict.fromkeys(tps, 3)
+
+        async def fetch(_: float) -> tuple[dict[TP, list[Any]], set[TP]]:
+            return {TP0: [ConsumerRecord(500)]}, {TP0}
+
+        async def fetch_while_positions_are_restored(_: float) -> tuple[dict[TP, list[Any]], set[TP]]:
+            consumer._wait_next_records = fetch
+            await consumer.perform_seek()
+            return {TP0: [ConsumerRecord(500)]}, {TP0}
+
+        consumer.assignment = lambda: {TP0}
+        consumer.highwater = lambda _: 501
+        consumer._seek, consumer.earliest_offsets = seek, earliest
+        consumer.seek_to_committed = restore_while_somebody_fetches
+        consumer._wait_next_records = fetch_while_positions_are_restored
+        assert [one async for one in consumer.getmany(1.0)] == []
+        assert given == []
+        assert sought == [expected, expected]
+
+    with_consumer(Consumer, check)
+
+
 def test_a_seek_is_not_lost_on_what_faust_remembers_to_have_read() -> None:
     """Faust notes what it handed on afterwards, and would drop all below as read again."""
 

@@ -6,9 +6,10 @@ use `gnomon.store.open_store`, or any DuckDB client on the store's `catalog.duck
 
 from __future__ import annotations
 
-from gnomon.store.log.layout import Layout, StoreInfo, is_store, store_at
+from gnomon.store.log.layout import Layout, StoreInfo, adopt_settings, check_same, is_store, store_at
 from gnomon.store.log.maintainer import Maintained, Maintainer, Retention
 from gnomon.store.log.manifest import Position
+from gnomon.store.log.recall import LandedRow
 from gnomon.store.log.rewrite import rewrite_store
 from gnomon.store.log.tables import TableWriter, land_rules
 from gnomon.store.log.views import prepare_store, write_catalog
@@ -17,6 +18,7 @@ from gnomon.store.log.writer import Batch, Landed, LogWriter
 __all__ = [
     "Batch",
     "Landed",
+    "LandedRow",
     "Layout",
     "LogWriter",
     "Maintained",
@@ -25,6 +27,8 @@ __all__ = [
     "Retention",
     "StoreInfo",
     "TableWriter",
+    "adopt_settings",
+    "check_same",
     "is_store",
     "land_rules",
     "prepare_store",

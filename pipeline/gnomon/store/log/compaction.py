@@ -20,18 +20,15 @@ from gnomon.store.log.views import files_sql
 __all__ = ["WORKER_TABLES", "Compactor", "Span", "family"]
 
 MEMORY: Final = "512MB"
-MISSING: Final = "r.outcome IN ('shadow_missing', 'live_missing')"
-
 _FROM_WORKER: Final = {
-    "comparisons": f"r.kind = 'comparison' AND NOT {MISSING}",
-    "missing": f"r.kind = 'comparison' AND {MISSING}",
-    "late": "r.kind = 'comparison' AND r.late",
-    "differences": "r.kind = 'comparison'",
-    "exchanges": "r.kind = 'exchange'",
-    "rejects": "r.kind = 'reject'",
-    "populations": "r.kind = 'population'",
+    "comparisons": "comparison",
+    "differences": "comparison",
+    "exchanges": "exchange",
+    "rejects": "reject",
+    "populations": "population",
 }
 WORKER_TABLES: Final = tuple(_FROM_WORKER)
+_REVISABLE: Final = ("comparisons", "differences", "exchanges")
 
 _LANDED: Final = {"worker": "landed_at", "alerts": "at", "routed": "minute", "rule_versions": "first_used"}
 _OTHERS_LANDED: Final = "finished_at"
@@ -44,11 +41,22 @@ _ORDER: Final = {
 
 
 class Span(msgspec.Struct, frozen=True):
-    """When rows landed, from first to last, and the latest `started_at` among them, if they have one."""
+    """When rows landed, from first to last, and when their comparisons started, if they have any."""
 
     first: datetime
     last: datetime
+    earliest: datetime | None = None
     latest: datetime | None = None
+
+    @classmethod
+    def of(cls, groups: Sequence[Group]) -> Span:
+        """That of all rows of groups."""
+        return cls(
+            min(group.first for group in groups),
+            max(group.last for group in groups),
+            min((group.earliest for group in groups if group.earliest is not None), default=None),
+            max((group.latest for group in groups if group.latest is not None), default=None),
+        )
 
 
 def family(group: Group) -> str:
@@ -94,18 +102,66 @@ class Compactor:
         """Make a group of batches; None when they are empty."""
         rows = f"{files_sql(files)} AS r"
         landed = _LANDED.get(kind, _OTHERS_LANDED)
-        latest = "max(r.started_at)" if kind == "worker" else "NULL"
+        if kind == "worker":
+            self._note_revised(rows)
+        started = "r.started_at) FILTER (r.kind = 'comparison')"
+        started_at = f"min({started}, max({started}" if kind == "worker" else "NULL, NULL"
         with translated(self._layout.root):
-            sql = f'SELECT min(r."{landed}"), max(r."{landed}"), {latest} FROM {rows}'
+            sql = f'SELECT min(r."{landed}"), max(r."{landed}"), {started_at} FROM {rows}'
             [span] = self.connection.execute(sql).fetchall()
         if span[0] is None:
             return None
         if kind != "worker":
             return self.write({kind: f"SELECT * FROM {rows}"}, Span(*span))
-        parts = {table: f"SELECT r.* FROM {rows} WHERE {where}" for table, where in _FROM_WORKER.items()}
-        parts["differences"] = _UNNESTED.format(rows=rows)
+        parts = {
+            table: f"SELECT r.* FROM ({_CURRENT.format(rows=rows)}) AS r WHERE r.kind = '{row_kind}'"
+            for table, row_kind in _FROM_WORKER.items()
+        }
+        parts["differences"] = _UNNESTED.format(rows=parts["differences"])
         parts["populations"] = _summed(f"({parts['populations']})")
         return self.write(parts, Span(*span))
+
+    def revise(self, groups: Sequence[Group]) -> list[tuple[Group, Group | None]]:
+        """Write anew, without what batches that were just sealed replaced, the groups that hold some of that.
+
+        Returns:
+            Each with what takes its place; None where nothing is left.
+        """
+        made = []
+        for group in groups:
+            tables = [table for table in group.tables if table in _REVISABLE]
+            sources = {table: f"{self.source([group], table)} AS o" for table in tables}
+            if group.earliest is None or not self._holds_revised(group, sources.values()):
+                continue
+            parts = {table: f"FROM {self.source([group], table)}" for table in group.tables}
+            parts |= {
+                table: f"SELECT o.* FROM {source} ANTI JOIN revised AS v ON {_GIVES_WAY}"
+                for table, source in sources.items()
+            }
+            made.append((group, self.write(parts, Span.of([group]))))
+        return made
+
+    def _note_revised(self, rows: str) -> None:
+        """Make a table of what batches replaced: there is at most one such kind of batches."""
+        with translated(self._layout.root):
+            self.connection.execute(
+                "CREATE OR REPLACE TABLE revised AS SELECT DISTINCT r.request_id, r.started_at, r.series, r.seq "
+                f"FROM {rows} WHERE r.kind = 'revision'"
+            )
+
+    def _holds_revised(self, group: Group, sources: Iterable[str]) -> bool:
+        """Whether a group holds anything that was replaced; quick where nothing of that started at its time."""
+        with translated(self._layout.root):
+            sql = "SELECT 1 FROM revised AS v WHERE v.started_at BETWEEN $earliest AND $latest LIMIT 1"
+            between = {"earliest": group.earliest, "latest": group.latest}
+            if not self.connection.execute(sql, between).fetchall():
+                return False
+            return any(
+                self.connection.execute(
+                    f"SELECT 1 FROM {source} SEMI JOIN revised AS v ON {_GIVES_WAY} LIMIT 1"
+                ).fetchall()
+                for source in sources
+            )
 
     def merge(self, groups: Sequence[Group]) -> Group | None:
         """Make one group of several of a family."""
@@ -113,9 +169,7 @@ class Compactor:
         for table in dict.fromkeys(table for group in groups for table in group.tables):
             source = self.source(groups, table)
             parts[table] = _summed(source) if table == "populations" else f"FROM {source}"
-        latest = max((group.latest for group in groups if group.latest is not None), default=None)
-        span = Span(min(group.first for group in groups), max(group.last for group in groups), latest)
-        return self.write(parts, span)
+        return self.write(parts, Span.of(groups))
 
     def write(self, parts: dict[str, str], span: Span) -> Group | None:
         """Make a group of a statement for each table, which gives its columns (see `sealed_schema`) but `gid`."""
@@ -129,7 +183,15 @@ class Compactor:
                     total += rows
         if not tables:
             return None
-        return Group(gid=gid, tables=tables, rows=total, first=span.first, last=span.last, latest=span.latest)
+        return Group(
+            gid=gid,
+            tables=tables,
+            rows=total,
+            first=span.first,
+            last=span.last,
+            earliest=span.earliest,
+            latest=span.latest,
+        )
 
     def source(self, groups: Iterable[Group], table: str) -> str:
         """SQL of the rows of a table in groups, of which one at least has the table."""
@@ -163,6 +225,13 @@ class Compactor:
         return self._layout.sealed(table) / f"{gid}.parquet"
 
 
+_GIVES_WAY: Final = "v.request_id = o.request_id AND v.started_at = o.started_at"
+_CURRENT: Final = f"""
+SELECT o.* FROM (SELECT r.* FROM {{rows}}) AS o
+ANTI JOIN revised AS v ON {_GIVES_WAY} AND v.series = o.series AND v.seq > o.seq
+"""
+
+
 def _summed(source: str) -> str:
     """SQL of counts of live answers that are alike, added up."""
     return (
@@ -175,6 +244,6 @@ _UNNESTED: Final = """
 SELECT n.* EXCLUDE (d), unnest(n.d) FROM (
     SELECT
         r.request_id, r.target, r.role, r.service, r.endpoint, r.started_at, unnest(r.differing) AS d
-    FROM {rows} WHERE r.kind = 'comparison'
+    FROM ({rows}) AS r
 ) AS n
 """

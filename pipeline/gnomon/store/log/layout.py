@@ -25,12 +25,24 @@ from typing import Final, Self
 import msgspec
 
 from gnomon.config import Settings
+from gnomon.core.durations import format_duration
 from gnomon.errors import DependencyError, InputError
 
-__all__ = ["KINDS", "SEALED", "SENTINEL", "Layout", "StoreInfo", "is_store", "link_new", "store_at", "sync_directory"]
+__all__ = [
+    "KINDS",
+    "SEALED",
+    "SENTINEL",
+    "Layout",
+    "StoreInfo",
+    "adopt_settings",
+    "is_store",
+    "link_new",
+    "store_at",
+    "sync_directory",
+]
 
-FORMAT: Final = 2
-"""2 has the table `populations`."""
+FORMAT: Final = 3
+"""1 and 2 were of no release: late answers stood beside what they replaced, and live answers were not counted."""
 
 SENTINEL: Final = "!empty.parquet"
 """The first name of any listing."""
@@ -40,8 +52,6 @@ KINDS: Final = ("worker", "alerts", "routed", "rule_versions", "runs")
 
 SEALED: Final = (
     "comparisons",
-    "missing",
-    "late",
     "differences",
     "exchanges",
     "rejects",
@@ -52,7 +62,7 @@ SEALED: Final = (
     "runs",
     "learned_endpoints",
 )
-"""What is compacted. `missing` holds comparisons whose other side never came, `late` the keys of those it came for."""
+"""What is compacted."""
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -71,6 +81,17 @@ class StoreInfo(msgspec.Struct, frozen=True):
     def of(cls, settings: Settings) -> Self:
         """What the settings say."""
         return cls(horizon_us=settings.store.horizon // timedelta(microseconds=1), patterns=settings.limits.patterns)
+
+    def apart_from(self, known: StoreInfo) -> str:
+        """Say how these settings differ from those that a store was made with; nothing where they do not."""
+        return " and ".join(
+            f"{name} is {there} there and {here} in the settings"
+            for name, there, here in (
+                ("store.horizon", format_duration(known.horizon_us), format_duration(self.horizon_us)),
+                ("limits.patterns", str(known.patterns), str(self.patterns)),
+            )
+            if there != here
+        )
 
 
 class Layout:
@@ -159,6 +180,35 @@ def is_store(path: Path) -> bool:
 def store_at(path: Path) -> Layout:
     """The store that `path` means, see `is_store`."""
     return Layout(path if path.is_dir() else path.parent)
+
+
+def adopt_settings(layout: Layout, info: StoreInfo) -> StoreInfo:
+    """Give a store other settings than it was made with; its writers take them over when they open it again.
+
+    Raises:
+        DependencyError: The store cannot be written.
+        InputError: There is none, or one of another version.
+    """
+    known = layout.info()
+    wanted = msgspec.structs.replace(info, id=known.id, views=known.views)
+    if wanted != known:
+        with refused(layout.root):
+            layout.write(layout.info_file, msgspec.json.encode(wanted))
+    return wanted
+
+
+def check_same(layout: Layout, known: str) -> None:
+    """See that the store that is there is the one that was: an empty mount point is none.
+
+    Raises:
+        DependencyError: It is not.
+    """
+    try:
+        same = layout.info().id == known
+    except InputError as error:
+        raise DependencyError(f"the store at {layout.root} is gone", "bring it back") from error
+    if not same:
+        raise DependencyError(f"another store is at {layout.root}", "bring back the one that was there")
 
 
 @contextmanager

@@ -33,6 +33,10 @@ PERIODS: Final = {"worker": timedelta(hours=1), "alerts": timedelta(days=1), "ro
 KEPT: Final = frozenset({"rule_versions", "runs", "learned_endpoints"})
 """Small, and needed as long as anything is: no retention."""
 
+SETTLED: Final = timedelta(minutes=15)
+"""So long after a period its groups are merged: most of what still comes to something else has done so by then, and
+what holds it is written anew."""
+
 BATCHES: Final = 64
 AGE: Final = timedelta(seconds=30)
 MAX_BATCHES: Final = 2_000
@@ -42,7 +46,10 @@ LEFTOVER: Final = timedelta(hours=1)
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """What is kept: results that landed within `age`, and at most `size` bytes of them (None: no bound)."""
+    """What is kept: results that landed within `age`, and at most `size` bytes of them (None: no bound).
+
+    Batches that are not compacted count, and go only after that.
+    """
 
     age: timedelta
     size: int | None = None
@@ -118,7 +125,8 @@ class Maintainer:
         manifest = load_manifest(self._layout)
         now = self._clock()
         covered = {footer.series: footer for footer in manifest.covered}
-        groups: list[Group] = []
+        groups = manifest.groups
+        retired: list[Retired] = []
         count = 0
         with refused(self._layout.root), Compactor(self._layout, manifest, now) as compactor:
             for kind in KINDS:
@@ -126,13 +134,19 @@ class Maintainer:
                 if not files or not (everything or len(files) >= BATCHES or _age(files, now) >= AGE):
                     continue
                 made = compactor.seal(kind, files)
-                groups += [made] if made else []
+                if kind == "worker":
+                    revised = compactor.revise([group for group in groups if family(group) == "worker"])
+                    groups = _replacing(groups, revised)
+                    retired += [Retired(group.gid, list(group.tables), now) for group, _ in revised]
+                groups = [*groups, *([made] if made else [])]
                 count += len(files)
                 # Files are in the order of their numbers: the last of each series is its newest.
                 for name, file in {seq_of(file)[0]: file for file in files}.items():
                     covered[f"{kind}/{name}"] = file_footer(file)
         if count:
-            self._publish(manifest, now, groups=[*manifest.groups, *groups], covered=list(covered.values()))
+            self._publish(
+                manifest, now, groups=groups, retired=[*manifest.retired, *retired], covered=list(covered.values())
+            )
         return count
 
     def _waiting(self, kind: str, covered: dict[str, Footer], now: datetime) -> Iterator[Path]:
@@ -159,7 +173,7 @@ class Maintainer:
             name = family(group)
             length = PERIODS.get(name)
             number = (group.last - EPOCH) // length if length else 0
-            if everything or length is None or (number + 1) * length + EPOCH <= now:
+            if everything or length is None or (number + 1) * length + EPOCH + SETTLED <= now:
                 by_period[name, number].append(group)
         for (name, _), groups in by_period.items():
             some = _bounded(groups)
@@ -214,12 +228,26 @@ class Maintainer:
         gone = [group for group in bounded if group.last < now - self._retention.age]
         rest = bounded[len(gone) :]
         size = sum(_size(group) for group in manifest.groups) - sum(_size(group) for group in gone)
+        if self._retention.size is not None:
+            size += self._waiting_size(manifest)
         while self._retention.size is not None and size > self._retention.size and len(rest) > 1:
             size -= _size(rest[0])
             gone.append(rest.pop(0))
         if gone:
             self.replace(manifest, now, gone, [])
         return len(gone)
+
+    def _waiting_size(self, manifest: Manifest) -> int:
+        """The bytes of the batches that no group holds yet."""
+        covered = {footer.series: footer.seq for footer in manifest.covered}
+        size = 0
+        with refused(self._layout.root):
+            for kind in KINDS:
+                for file in series_files(self._layout, kind):
+                    name, seq = seq_of(file)
+                    if seq > covered.get(f"{kind}/{name}", 0):
+                        size += file.stat().st_size
+        return size
 
     def _publish(self, manifest: Manifest, now: datetime, **changes: object) -> None:
         """Publish what follows a manifest, then let writers know what of theirs is compacted."""
@@ -286,6 +314,13 @@ class Maintainer:
             with suppress(FileNotFoundError):
                 if not named and _modified(file) < self._clock() - LEFTOVER:
                     yield file
+
+
+def _replacing(groups: Sequence[Group], others: Sequence[tuple[Group, Group | None]]) -> list[Group]:
+    """Groups with others in the place of some."""
+    by_gid = {old.gid: new for old, new in others}
+    taken = [by_gid.get(group.gid, group) for group in groups]
+    return [group for group in taken if group is not None]
 
 
 def _age(files: Iterable[Path], now: datetime) -> timedelta:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gnomon.errors import FencedError
+from gnomon.store.batches import INSTANT
 from gnomon.store.log.layout import Layout, durable, link_new, refused, sync_directory
 
 __all__ = ["Footer", "Group", "Manifest", "Position", "Retired", "load_manifest", "manifest_bytes", "publish"]
@@ -48,7 +49,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Compacted rows: one file `sealed/TABLE/GID.parquet` for each table of `tables`, with its bytes.
 
-    `first` and `last` bound when its rows landed; `latest` is the latest `started_at` of its rows, if they have one.
+    `first` and `last` bound when its rows landed, `earliest` and `latest` when its comparisons started, if it has any.
     """
 
     gid: int
@@ -56,6 +57,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     first: datetime
     last: datetime
+    earliest: datetime | None = None
     latest: datetime | None = None
 
 
@@ -84,7 +86,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 _SCHEMA: Final = pa.schema(
     [
         ("version", pa.int64()),
-        ("groups", pa.list_(pa.int64())),
+        ("groups", pa.list_(pa.struct([("gid", pa.int64()), ("earliest", INSTANT), ("latest", INSTANT)]))),
         ("covered", pa.list_(pa.struct([("series", pa.string()), ("upto", pa.int64())]))),
         ("document", pa.string()),
     ]
@@ -95,7 +97,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     """Write a manifest as a Parquet file: what views need as columns, all of it as JSON."""
     row = {
         "version": manifest.version,
-        "groups": [group.gid for group in manifest.groups],
+        "groups": [{"gid": group.gid, "earliest": group.earliest, "latest": group.latest} for group in manifest.groups],
         "covered": [{"series": footer.series, "upto": footer.seq} for footer in manifest.covered],
         "document": msgspec.json.encode(manifest).decode(),
     }

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 import duckdb
+import msgspec
 
 from gnomon.model import Comparison
 from gnomon.store.database import persistently, translated
 from gnomon.store.log.layout import Layout
-from gnomon.store.log.reading import connect_files, connect_log
-from gnomon.store.log.views import hot_rows, manifest_row, sealed_rows
+from gnomon.store.log.reading import connect_files
+from gnomon.store.log.views import hot_rows, manifest_row, sealed_rows, series_rows, table_sql
 
-__all__ = ["Recall"]
+__all__ = ["LandedRow", "Recall"]
 
 CONFIG: Final[dict[str, Any]] = {"memory_limit": "256MB", "threads": 2}
-BATCH_ROWS: Final = 20_000
+BATCH_ROWS: Final = 1_000_000
+
+
+class LandedRow(msgspec.Struct, frozen=True):
+    """A comparison as it landed, when, and how many of its duplicates are of the live side."""
+
+    comparison: Comparison
+    landed_at: datetime
+    live_duplicates: int = 0
 
 
 class Recall:
@@ -36,29 +47,28 @@ class Recall:
         self._series = series
         self._layout = layout
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._lock = Lock()
 
     def close(self) -> None:
-        """Let go of the connection; the next question opens another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Let go of the connection, when it has answered; the next question opens another."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
-    def landed(self, horizon_us: int) -> Iterator[tuple[str, str, str, int, bool]]:
-        """Id, target, role, `started_us` and whether it is missing, of what landed within the newest horizon."""
+    def landed(self, after_us: int) -> Iterator[tuple[Any, Any, Any]]:
+        """What started after a time, as `Seen.load` takes it; some of it may be revised since.
+
+        Nothing has started later than it landed, whatever its clock said.
+        """
         sql = _LANDED.format(
-            manifest=manifest_row(),
-            hot=hot_rows("worker"),
-            comparisons=sealed_rows("comparisons"),
-            missing=sealed_rows("missing"),
+            manifest=manifest_row(), hot=series_rows(self._series), comparisons=sealed_rows("comparisons")
         )
-        newest = self._rows(_NEWEST.format(rows=sql), {"series": self._series, "after": None})
-        after = newest[0][0] - horizon_us if newest and newest[0][0] is not None else None
-        parameters = {"series": self._series, "after": after}
+        parameters = {"series": self._series, "after": after_us}
         with translated(self._root), connect_files(self._layout, CONFIG) as connection:
-            rows = persistently(lambda: connection.execute(sql, parameters).fetchmany(BATCH_ROWS))
-            while rows:
-                yield from rows
-                rows = connection.fetchmany(BATCH_ROWS)
+            reader = persistently(lambda: connection.sql(sql, params=parameters).to_arrow_reader(BATCH_ROWS))
+            for batch in reader:
+                yield tuple(column.to_numpy() for column in batch.columns)
 
     def rejects(self, start: int) -> Iterator[tuple[str, int, int]]:
         """Source, partition and offset of the series' rejects at or after an offset: they may come again."""
@@ -69,15 +79,16 @@ class Recall:
         )
         yield from self._rows(sql, {"series": self._series, "start": start})
 
-    def find(self, request_ids: Sequence[str], since: datetime) -> list[Comparison]:
-        """Landed comparisons of these ids, as the views show them."""
-        if self._connection is None:
-            self._connection = connect_log(self._layout, CONFIG)
-        connection = self._connection
-        parameters = {"ids": list(request_ids), "since": since}
-        with translated(self._root):
-            rows = persistently(lambda: connection.execute(_FIND, parameters).fetchall())
-        return [Comparison(**dict(zip(Comparison.__struct_fields__, row, strict=True))) for row in rows]
+    def find(self, request_ids: Sequence[str], since: datetime) -> list[LandedRow]:
+        """Landed comparisons of these ids that started at or after `since`, as the views show them."""
+        parameters = {"ids": list(request_ids), "since": since, "series": self._series}
+        with self._lock, translated(self._root):
+            if self._connection is None:
+                self._connection = connect_files(self._layout, CONFIG)
+            connection = self._connection
+            rows = persistently(lambda: connection.execute(_find_sql(), parameters).fetchall())
+        names = Comparison.__struct_fields__
+        return [LandedRow(Comparison(**dict(zip(names, row[:-2], strict=True))), *row[-2:]) for row in rows]
 
     def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         with translated(self._root), connect_files(self._layout, CONFIG) as connection:
@@ -86,27 +97,20 @@ class Recall:
 
 _LANDED: Final = """
 WITH manifest AS MATERIALIZED ({manifest}),
-counting AS NOT MATERIALIZED (SELECT unnest(m.groups) AS gid FROM manifest AS m)
-SELECT r.request_id, r.target, r.role, epoch_us(r.started_at) AS started_us, r.missing FROM (
-    SELECT s.series, s.request_id, s.target, s.role, s.started_at, false AS missing
-    FROM counting AS c JOIN {comparisons} AS s ON s.gid = c.gid
+counting AS NOT MATERIALIZED (SELECT unnest(m.groups).gid AS gid FROM manifest AS m)
+SELECT md5_number_lower(r.request_id), md5_number_upper(r.request_id), epoch_us(least(r.started_at, r.landed_at))
+FROM (
+    SELECT s.series, s.request_id, s.started_at, s.landed_at FROM counting AS c JOIN {comparisons} AS s ON s.gid = c.gid
     UNION ALL
-    SELECT s.series, s.request_id, s.target, s.role, s.started_at, true AS missing
-    FROM counting AS c JOIN {missing} AS s ON s.gid = c.gid
-    UNION ALL
-    SELECT
-        h.series, h.request_id, h.target, h.role, h.started_at,
-        h.outcome IN ('shadow_missing', 'live_missing') AS missing
-    FROM ({hot}) AS h WHERE h.kind = 'comparison'
+    SELECT h.series, h.request_id, h.started_at, h.landed_at FROM ({hot}) AS h
+    WHERE h.kind IN ('comparison', 'revision')
 ) AS r
-WHERE r.series = $series AND ($after IS NULL OR r.started_at > make_timestamptz($after))
+WHERE r.series = $series AND r.started_at > make_timestamptz($after)
 """
-
-_NEWEST: Final = "SELECT max(x.started_us) FROM ({rows}) AS x"
 
 _REJECTS: Final = """
 WITH manifest AS MATERIALIZED ({manifest}),
-counting AS NOT MATERIALIZED (SELECT unnest(m.groups) AS gid FROM manifest AS m)
+counting AS NOT MATERIALIZED (SELECT unnest(m.groups).gid AS gid FROM manifest AS m)
 SELECT r.source, r."partition", r."offset" FROM (
     SELECT s.series, s.source, s."partition", s."offset" FROM counting AS c JOIN {rejects} AS s ON s.gid = c.gid
     UNION ALL
@@ -115,7 +119,12 @@ SELECT r.source, r."partition", r."offset" FROM (
 WHERE r.series = $series AND r."offset" >= $start
 """
 
-_FIND: Final = f"""
-SELECT {", ".join(f'c."{name}"' for name in Comparison.__struct_fields__)} FROM comparisons AS c
-WHERE c.request_id IN (SELECT unnest($ids::VARCHAR[])) AND c.started_at >= $since
-"""
+
+@cache
+def _find_sql() -> str:
+    fields = ", ".join(f'c."{name}"' for name in Comparison.__struct_fields__)
+    return (
+        f"SELECT {fields}, c.landed_at, coalesce(c.live_duplicates, 0) "
+        f"FROM ({table_sql('comparisons', ('series', 'live_duplicates'))}) AS c "
+        "WHERE c.request_id IN (SELECT unnest($ids::VARCHAR[])) AND c.started_at >= $since AND c.series = $series"
+    )

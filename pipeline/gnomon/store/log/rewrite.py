@@ -17,8 +17,6 @@ from gnomon.store.log.tables import TableWriter, land_rules
 
 __all__ = ["rewrite_store"]
 
-_COMPARED: Final = ("comparisons", "missing")
-_KEY: Final = "o.request_id, o.target, o.role, o.started_at"
 _SAME: Final = "n.request_id = o.request_id AND n.target = o.target AND n.role = o.role AND n.started_at = o.started_at"
 
 
@@ -69,11 +67,10 @@ def _land_small(layout: Layout, compactor: Compactor, now: datetime) -> None:
 def _touched(layout: Layout, compactor: Compactor, group: Group) -> bool:
     """Whether any row of a group was judged again."""
     with translated(layout.root):
-        for table in (*_COMPARED, "exchanges"):
+        for table in ("comparisons", "exchanges"):
             if table in group.tables:
                 rows = f"{compactor.source([group], table)} AS o"
-                new = "exchanges" if table == "exchanges" else "comparisons"
-                sql = f"SELECT 1 FROM {rows} SEMI JOIN judged.{new} AS n ON {_SAME} LIMIT 1"
+                sql = f"SELECT 1 FROM {rows} SEMI JOIN judged.{table} AS n ON {_SAME} LIMIT 1"
                 if compactor.connection.execute(sql).fetchall():
                     return True
     return False
@@ -83,29 +80,27 @@ def _rewritten(compactor: Compactor, group: Group, now: datetime) -> Group | Non
     """The same group with the rows that were judged again."""
     sources = {table: compactor.source([group], table) for table in WORKER_TABLES if table in group.tables}
     parts = {table: f"FROM {source}" for table, source in sources.items()}
-    for table in _COMPARED:
-        if table in sources:
-            parts[table] = _replaced(table, sources[table], now)
     if "exchanges" in sources:
         parts["exchanges"] = (
             f"SELECT n.* FROM judged.exchanges AS n SEMI JOIN {sources['exchanges']} AS o ON {_SAME} UNION ALL BY NAME "
             f"SELECT o.* EXCLUDE (gid) FROM {sources['exchanges']} AS o ANTI JOIN judged.exchanges AS n ON {_SAME}"
         )
-    compared = [sources[table] for table in _COMPARED if table in sources]
-    if compared:
-        keys = " UNION ALL ".join(f"SELECT {_KEY} FROM {source} AS o" for source in compared)
-        differences = [f"SELECT n.* FROM judged.differences AS n SEMI JOIN ({keys}) AS o ON {_SAME}"]
+    if "comparisons" in sources:
+        source = sources["comparisons"]
+        parts["comparisons"] = _replaced(source, now)
+        differences = [f"SELECT n.* FROM judged.differences AS n SEMI JOIN {source} AS o ON {_SAME}"]
         if "differences" in sources:
             old = f"SELECT o.* EXCLUDE (gid) FROM {sources['differences']} AS o"
             differences.append(f"{old} ANTI JOIN judged.comparisons AS n ON {_SAME}")
         parts["differences"] = " UNION ALL BY NAME ".join(differences)
-    return compactor.write(parts, Span(group.first, group.last, group.latest))
+    return compactor.write(parts, Span.of([group]))
 
 
-def _replaced(table: str, source: str, now: datetime) -> str:
-    """Comparisons of a file, those judged again in place of the old; the run and the series stay."""
-    own = {"run": "o.run", "series": "o.series", "landed_at": f"TIMESTAMPTZ '{now.isoformat()}'"}
-    columns = [name for name in sealed_schema(table).names if name != "gid"]
+def _replaced(source: str, now: datetime) -> str:
+    """Comparisons of a file, those judged again in place of the old; the run and what only writers ask for stay."""
+    own = {name: f"o.{name}" for name in ("run", "series", "live_duplicates")}
+    own["landed_at"] = f"TIMESTAMPTZ '{now.isoformat()}'"
+    columns = [name for name in sealed_schema("comparisons").names if name != "gid"]
     new = ", ".join(f'{own.get(name, f"""n."{name}" """.strip())} AS "{name}"' for name in columns)
     old = ", ".join(f'o."{name}"' for name in columns)
     return (

@@ -23,9 +23,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.errors import DependencyError, FencedError, InputError
+from gnomon.errors import FencedError, InputError
 from gnomon.model import JsonValue
-from gnomon.store.log.layout import Layout, durable, link_new, refused, sync_directory
+from gnomon.store.log.layout import Layout, check_same, durable, link_new, refused, sync_directory
 from gnomon.store.log.manifest import Footer, Position
 from gnomon.store.log.shapes import hot_schema
 
@@ -65,7 +65,7 @@ class Series:
         self.name = name
         self.owner = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(6)}"
         self._clock = clock
-        self._store_id = layout.info().id
+        self.store_id = layout.info().id
         self._suspect = False
         self._unsynced = False
         self._fenced = False
@@ -140,14 +140,8 @@ class Series:
 
     def _check_place(self) -> None:
         """After trouble, see that what is there is the same store: an empty mount point is none."""
-        if not self._suspect:
-            return
-        try:
-            same = self.layout.info().id == self._store_id
-        except InputError as error:
-            raise DependencyError(f"the store at {self.layout.root} is gone", "bring it back") from error
-        if not same:
-            raise DependencyError(f"another store is at {self.layout.root}", "bring back the one that was there")
+        if self._suspect:
+            check_same(self.layout, self.store_id)
 
     def _was_taken(self, seq: int) -> bool:
         """Whether the batch of this number was another owner's, compacted and gone."""

@@ -31,7 +31,7 @@ from gnomon.store.log.manifest import Manifest, manifest_bytes
 
 __all__ = ["create_store", "hot_schema", "sealed_schema"]
 
-LARGE: Final = frozenset({"comparisons", "missing", "differences", "exchanges", "rejects"})
+LARGE: Final = frozenset({"comparisons", "differences", "exchanges", "rejects"})
 SENTINEL_ROWS: Final = 100_000
 
 DIFFERENCES = pa.list_(
@@ -68,30 +68,29 @@ def hot_schema(kind: str) -> Any:  # noqa: ANN401 - pyarrow has no types
     """The columns of a batch's file.
 
     A worker's rows are of five tables; `kind` says which: `comparison` (its differences nested in it), `exchange`,
-    `reject` or `population`. Columns that another table's rows lack are null. `series` and `seq` say which batch it is.
+    `reject`, `population`, or `revision`: what landed before of a request, by its id and `started_at`, counts no more.
+    Columns that another table's rows lack are null. `live_duplicates` says how many of a comparison's duplicates are of
+    the live side. `series` and `seq` say which batch it is.
     """
     if kind != "worker":
         return pa.schema([*table_schema(kind), ("series", TEXT), ("seq", pa.int64())])
     fields: dict[str, Any] = {"kind": TEXT}
     for table in ("comparisons", "exchanges", "rejects", "populations"):
         fields |= {field.name: field.type for field in table_schema(table)}
-    fields |= {"differing": DIFFERENCES, "series": TEXT, "seq": pa.int64()}
+    fields |= {"differing": DIFFERENCES, "live_duplicates": pa.int64(), "series": TEXT, "seq": pa.int64()}
     return pa.schema(list(fields.items()))
 
 
 @cache
 def sealed_schema(table: str) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """The columns of a compacted file: the table's, the group, and for comparisons the series they are from."""
-    if table == "late":
-        names = [("request_id", TEXT), ("target", TEXT), ("role", TEXT), ("started_at", INSTANT)]
-        return pa.schema([*names, ("gid", pa.int64())])
-    public = table_schema("comparisons" if table == "missing" else table)
-    own = [("series", TEXT)] if table in {"comparisons", "missing", "rejects"} else []
-    return pa.schema([*public, *own, ("gid", pa.int64())])
+    """The columns of a compacted file: the table's, the group, and what only writers ask for."""
+    own = [("live_duplicates", pa.int64())] if table == "comparisons" else []
+    own += [("series", TEXT)] if table in {"comparisons", "rejects"} else []
+    return pa.schema([*table_schema(table), *own, ("gid", pa.int64())])
 
 
 def create_store(layout: Layout, info: StoreInfo | None) -> None:
-    """Make a store but for its catalog, or let the one that is there know the settings of `info`, if there are any.
+    """Make a store but for its catalog, with the settings of `info`; one that is there keeps its own.
 
     Raises:
         DependencyError: The directory cannot be made or written.
@@ -99,10 +98,7 @@ def create_store(layout: Layout, info: StoreInfo | None) -> None:
     """
     with refused(layout.root):
         if layout.info_file.exists():
-            known = layout.info()
-            wanted = msgspec.structs.replace(info or known, id=known.id, views=known.views)
-            if wanted != known:
-                layout.write(layout.info_file, msgspec.json.encode(wanted))
+            layout.info()  # says what is wrong with it
             return
         for directory in (*Layout(layout.empty).directories(), *layout.directories()):
             directory.mkdir(parents=True, exist_ok=True)

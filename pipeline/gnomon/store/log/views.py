@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 
 from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated, views_digest
-from gnomon.store.log.layout import KINDS, Layout, StoreInfo, refused, sync_directory
+from gnomon.store.log.layout import KINDS, Layout, StoreInfo, check_same, refused, sync_directory
 from gnomon.store.log.shapes import create_store, table_schema
 
 __all__ = [
@@ -24,6 +24,8 @@ __all__ = [
     "prepare_store",
     "root_is",
     "sealed_rows",
+    "series_rows",
+    "table_sql",
     "write_catalog",
 ]
 
@@ -32,10 +34,17 @@ TABLES: Final = (
     "learned_endpoints",
 )  # fmt: skip
 
+_REVISED: Final = """
+SELECT h.request_id, h.started_at, h.series, h.seq FROM hot AS h WHERE h.kind = 'revision'
+"""
+_COUNTING: Final = """
+SELECT g.gid, EXISTS (FROM revised AS r WHERE r.started_at BETWEEN g.earliest AND g.latest) AS touched
+FROM (SELECT unnest(m.groups, recursive := true) FROM manifest AS m) AS g
+"""
 _PLAIN: Final = """
 CREATE VIEW {table} AS
 WITH manifest AS MATERIALIZED ({manifest}),
-counting AS NOT MATERIALIZED (SELECT unnest(m.groups) AS gid FROM manifest AS m)
+counting AS NOT MATERIALIZED (SELECT unnest(m.groups).gid AS gid FROM manifest AS m)
 SELECT {sealed_columns} FROM counting AS c JOIN {sealed} AS s ON s.gid = c.gid
 """
 _PLAIN_HOT: Final = "UNION ALL SELECT {hot_columns} FROM ({hot}) AS h"
@@ -63,6 +72,12 @@ def hot_rows(kind: str) -> str:
     )
 
 
+def series_rows(series: str) -> str:
+    """As `hot_rows` of one series, of which there is a batch."""
+    kind = series.partition("/")[0]
+    return hot_rows(kind).replace(f"hot/{kind}/*.parquet", f"hot/{series}.*.parquet")
+
+
 def columns(table: str, alias: str) -> str:
     """The published columns of a table, qualified."""
     return ", ".join(f'{alias}."{field.name}"' for field in table_schema(table))
@@ -71,6 +86,23 @@ def columns(table: str, alias: str) -> str:
 def glob_root(root: Path) -> str:
     """A directory as it stands in a glob: its own stars and brackets mean themselves."""
     return re.sub(r"([*?\[])", r"[\1]", str(root))
+
+
+def table_sql(table: str, own: Sequence[str] = ()) -> str:
+    """SQL of one of the first four tables, as its view; with columns of comparisons that are not published."""
+    start = f"CREATE VIEW {table} AS"
+    return next(sql for sql in _log_views(own) if sql.startswith(start)).removeprefix(start)
+
+
+def _log_views(own: Sequence[str] = ()) -> list[str]:
+    """The statements of views.sql."""
+    text = script("log/views.sql").replace("{revised}", _REVISED).replace("{counting}", _COUNTING)
+    text = text.replace("{manifest}", manifest_row())
+    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
+    text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
+    text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
+    text = re.sub(r"\{own (\w+)\}", lambda found: "".join(f", {found[1]}.{name}" for name in own), text)
+    return [statement.strip() for statement in text[text.index("CREATE VIEW") :].split(";") if statement.strip()]
 
 
 def create_log_views(
@@ -86,12 +118,7 @@ def create_log_views(
     """
     # Making a view looks its files up; here there are few, and none goes meanwhile.
     root_is(connection, layout.empty)
-    text = script("log/views.sql").replace("{manifest}", manifest_row())
-    text = text.replace("{horizon_us}", str(info.horizon_us))
-    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
-    text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
-    text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
-    statements = [statement.query for statement in connection.extract_statements(text)]
+    statements = _log_views()
     for table in TABLES[5:]:
         plain = _PLAIN + (_PLAIN_HOT if table in KINDS else "")
         parts = {"manifest": manifest_row(), "sealed": sealed_rows(table), "hot": hot_rows(table)}
@@ -155,22 +182,25 @@ def files_sql(files: Sequence[Path]) -> str:
     return f"read_parquet([{quoted}], hive_partitioning = false)"
 
 
-def prepare_store(root: Path, info: StoreInfo | None = None) -> Layout:
-    """Make a store with its catalog, or take the one that is there and let it know the settings of `info`.
+def prepare_store(root: Path, info: StoreInfo | None = None, known: str | None = None) -> Layout:
+    """Make a store with its catalog, or take the one that is there, with the settings that it was made with.
 
-    Without `info` a new store gets the defaults, and another keeps what it knows.
+    `info` has those of a new store, without it the defaults: what all its writers and readers must agree on is not for
+    each of them to say (`adopt_settings` changes it). `known` is the id of the store that was there before, for who
+    must not make another in its place: an empty mount point is none.
 
-    Any number of processes may do this at once. A catalog that is there stays, unless the settings differ or another
-    version of this program made it.
+    Any number of processes may do this at once. A catalog that is there stays, unless another version of this program
+    made it.
 
     Raises:
-        DependencyError: The directory cannot be made or written.
+        DependencyError: The directory cannot be made or written, or the store that is known is not there.
         InputError: There is a store of another version.
     """
     layout = Layout(root)
-    before = layout.info() if layout.info_file.exists() else None
+    if known is not None:
+        check_same(layout, known)
     create_store(layout, info)
-    after = layout.info()
-    if after != before or after.views != views_digest() or not layout.catalog.exists():
-        write_catalog(layout, after)
+    made = layout.info()
+    if made.views != views_digest() or not layout.catalog.exists():
+        write_catalog(layout, made)
     return layout

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,25 @@ def make_batch(
     offset: int = 0,
     exchanges: Iterable[Exchange] = (),
     rejects: Sequence[Reject] = (),
+    replaced: Sequence[tuple[str, datetime]] = (),
+    live_duplicates: Mapping[str, int] | None = None,
     **state: Any,
 ) -> Batch:
     """A batch of partition 0 whose next offset to read is `offset`."""
     return Batch(
         comparisons=list(rows),
+        replaced=replaced,
+        live_duplicates=live_duplicates or {},
         exchanges=[(one, "GET /users/{id}", instant(one.started_us)) for one in exchanges],
         rejects=rejects,
         position=Position(TOPIC, 0, offset),
         state=state,
     )
+
+
+def later() -> datetime:
+    """A clock that shows a time after all that the rows of tests say."""
+    return datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +59,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def writer(root: Path) -> Iterator[LogWriter]:
     """The writer of partition 0 of a new store."""
-    opened = LogWriter(root, TOPIC, 0)
+    opened = LogWriter(root, TOPIC, 0, clock=later)
     yield opened
     opened.close()
 

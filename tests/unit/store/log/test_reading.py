@@ -15,7 +15,7 @@ from gnomon.errors import DependencyError, InputError, UsageError
 from gnomon.model import instant
 from gnomon.store import Selection, open_store, run_query
 from gnomon.store.database import persistently
-from gnomon.store.log import Layout, LogWriter, StoreInfo, prepare_store, write_catalog
+from gnomon.store.log import Layout, LogWriter, StoreInfo, adopt_settings, prepare_store, write_catalog
 from gnomon.store.log.export import export_store
 
 Make = Callable[..., Any]
@@ -231,17 +231,18 @@ def test_the_catalog_is_read_only_and_replaced_as_a_whole(root: Path) -> None:
 
 
 def test_settings_reach_the_views(root: Path, batch: Make, comparison: Make, difference: Make, ask: Ask) -> None:
-    """`limits.patterns` bounds the patterns that views tell apart; a changed setting makes the catalog anew."""
+    """`limits.patterns` bounds the patterns that views tell apart; the store has that of who made it until told."""
     writer = LogWriter(root, "t", 0, info=StoreInfo(patterns=2))
     rows = [(comparison(f"r-{n}-{m}", outcome="diff"), [difference(f"/{n}")]) for n in range(4) for m in range(4 - n)]
     writer.land(batch(rows))
     assert ask("SELECT pattern FROM field_stats ORDER BY 1") == [("(other)",), ("/0",), ("/1",)]
     with open_store(root) as store:
         assert len(store.fields()) == 3
-    prepare_store(root)
+    layout = prepare_store(root, StoreInfo(patterns=10))
     assert len(ask("FROM field_stats")) == 3
-    prepare_store(root, StoreInfo(patterns=10))
+    write_catalog(layout, adopt_settings(layout, StoreInfo(patterns=10)))
     assert len(ask("FROM field_stats")) == 4
+    assert layout.info().id
 
 
 def test_the_settings_are_read() -> None:

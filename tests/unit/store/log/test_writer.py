@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.store.log.conftest import later
 
 from gnomon.errors import FencedError, InputError
 from gnomon.model import Place, Reject, instant
 from gnomon.store import open_store
-from gnomon.store.log import LogWriter, Position, StoreInfo
+from gnomon.store.log import LandedRow, LogWriter, Position, StoreInfo
 
 TOPIC = "gnomon.exchanges"
 DAY = 24 * 3_600
@@ -71,8 +72,7 @@ def test_what_lands_reads_back_as_it_was(
     with open_store(root) as store:
         [[request]] = store.judged()
     assert request.comparisons == [(one, found)]
-    assert writer.find([one.request_id, "other"], one.started_at) == [one]
-    assert writer.find([one.request_id], one.started_at + timedelta(seconds=1)) == []
+    assert writer.find({one.request_id: one.started_at, "other": one.started_at}) == [LandedRow(one, later())]
 
 
 def test_a_restarted_writer_goes_on(writer: LogWriter, root: Path, batch: Make, comparison: Make) -> None:
@@ -81,7 +81,7 @@ def test_a_restarted_writer_goes_on(writer: LogWriter, root: Path, batch: Make, 
     assert writer.state == {}
     writer.land(batch([(comparison(), [])], offset=41, watermark_us=1))
     writer.land(batch(offset=42, watermark_us=2, counts={"a": [1, None, 2.5]}))
-    again = LogWriter(root, TOPIC, 0)
+    again = LogWriter(root, TOPIC, 0, clock=later)
     assert again.position == Position(TOPIC, 0, 42)
     assert again.state == {"watermark_us": 2, "counts": {"a": [1, None, 2.5]}}
     assert LogWriter(root, TOPIC, 1).position is None
@@ -107,13 +107,13 @@ def test_replays_are_dropped(
     if compacted:
         compact()
     if restarted:
-        writer = LogWriter(root, TOPIC, 0)
-    assert writer.knows("r-1", "cart@2", "shadow", 1_800_000_000_000_000)
-    assert not writer.knows("r-2", "cart@2", "shadow", 1_800_000_000_000_000)
+        writer = LogWriter(root, TOPIC, 0, clock=later)
+    assert writer.landed("r-1", 1_800_000_000_000_000)
+    assert not writer.landed("r-2", 1_800_000_000_000_000)
     new = (comparison("r-2", outcome="diff"), [difference()])
     landed = writer.land(
         batch(
-            [*old, new, new],
+            [new, *old, new],
             offset=8,
             exchanges=[exchange("r-1"), exchange("r-2"), exchange("r-3")],
             rejects=[_reject(5), _reject(6), _reject(7)],
@@ -125,70 +125,116 @@ def test_replays_are_dropped(
     assert ask('SELECT "offset" FROM rejects ORDER BY 1') == [(5,), (6,), (7,), (None,)]
 
 
-def test_an_id_beyond_the_horizon_is_another_request(
-    writer: LogWriter, root: Path, batch: Make, comparison: Make, ask: Ask
-) -> None:
+def test_an_id_beyond_the_horizon_is_another_request(root: Path, batch: Make, comparison: Make, ask: Ask) -> None:
     """The same id a day later in event time lands again, and is known from then on; a second less is a replay."""
+    writer = LogWriter(root, TOPIC, 0, clock=later)
     landed = [
         writer.land(batch([(comparison("r-1", second=second), [])])).comparisons
         for second in (0, DAY - 1, DAY, 2 * DAY - 1, 0, 1)
     ]
     assert landed == [1, 0, 1, 0, 0, 0]
-    assert LogWriter(root, TOPIC, 0).land(batch([(comparison("r-1", second=DAY), [])])).replays == 1
+    assert LogWriter(root, TOPIC, 0, clock=later).land(batch([(comparison("r-1", second=DAY), [])])).replays == 1
     assert ask("SELECT count(*) FROM comparisons") == [(2,)]
 
 
-@pytest.mark.parametrize("missing_target", ["", "cart@2"])
-@pytest.mark.parametrize("compacted", ["nothing", "missing", "late"])
-def test_a_late_comparison_takes_the_place_of_the_missing_row(
+@pytest.mark.parametrize("compacted", ["nothing", "before", "after", "both"])
+@pytest.mark.parametrize("started", [0, 5])
+def test_what_replaces_a_request_takes_the_place_of_all_its_rows(
     writer: LogWriter,
     root: Path,
     batch: Make,
     comparison: Make,
     difference: Make,
+    exchange: Make,
     compact: Make,
     ask: Ask,
-    missing_target: str,
     compacted: str,
+    started: int,
 ) -> None:
-    """Also of one that names no target, before and after compaction; it is marked late, and replays change nothing."""
-    missing = (comparison("r-1", target=missing_target, outcome="shadow_missing", shadow_status=None), [])
-    other = (comparison("r-2", target=missing_target, outcome="shadow_missing", shadow_status=None), [])
-    writer.land(batch([missing, other]))
-    if compacted == "missing":
-        compact()
-    answer = (comparison("r-1", outcome="diff", differences=1), [difference()])
-    assert writer.land(batch([answer])).comparisons == 1
-    if compacted == "late":
-        compact()
-    for open_again in (False, True):
-        again = LogWriter(root, TOPIC, 0) if open_again else writer
-        assert again.land(batch([missing, answer])).replays == 2
-        assert ask("SELECT request_id, target, outcome, late FROM comparisons ORDER BY 1") == [
-            ("r-1", "cart@2", "diff", True),
-            ("r-2", missing_target, "shadow_missing", False),
-        ]
-    compact()
-    compact()
-    assert ask("SELECT count(*), count(*) FILTER (late) FROM comparisons") == [(2, 1)]
-    assert ask("SELECT sum(shadow_missing), sum(diff) FROM endpoint_stats") == [(1, 1)]
-
-
-def test_a_late_comparison_in_the_same_batch(writer: LogWriter, batch: Make, comparison: Make, ask: Ask) -> None:
-    """The missing row and its answer may come in one batch."""
-    missing = comparison("r-1", target="", outcome="shadow_missing")
-    writer.land(batch([(missing, []), (comparison("r-1"), []), (comparison("r-1", role="control"), [])]))
-    assert ask("SELECT role, outcome, late FROM comparisons ORDER BY 1") == [
-        ("control", "match", False),
-        ("shadow", "match", True),
+    """Of all its comparisons, differences and exchanges, hot and compacted, also where it started earlier after all."""
+    before = [
+        (comparison("r-1", target="", outcome="shadow_missing", shadow_status=None, second=5), []),
+        (comparison("r-1", role="control", target="", outcome="diff", differences=1, second=5), [difference("/old")]),
     ]
+    other = (comparison("r-2", outcome="diff", second=5), [difference("/kept")])
+    old_exchanges = [exchange("r-1", second=5), exchange("r-2", second=5)]
+    writer.land(batch([*before, other], exchanges=old_exchanges))
+    if compacted in {"before", "both"}:
+        compact()
+    now = [
+        (comparison("r-1", outcome="diff", differences=1, late=True, second=started), [difference("/new")]),
+        (comparison("r-1", role="control", target="", second=started), []),
+    ]
+    replaced = [("r-1", instant(1_800_000_005_000_000))]
+    new_exchanges = [exchange("r-1", second=started), exchange("r-1", "shadow", "cart@2", second=started)]
+    revision = batch(now, replaced=replaced, exchanges=new_exchanges)
+    assert writer.land(revision).comparisons == 2
+    for _ in range(2):
+        if compacted in {"after", "both"}:
+            compact()
+        assert ask("SELECT request_id, target, role, outcome FROM comparisons ORDER BY ALL") == [
+            ("r-1", "", "control", "match"),
+            ("r-1", "cart@2", "shadow", "diff"),
+            ("r-2", "cart@2", "shadow", "diff"),
+        ]
+        assert ask("SELECT request_id, path FROM differences ORDER BY ALL") == [("r-1", "/new"), ("r-2", "/kept")]
+        assert ask("SELECT request_id, role FROM exchanges ORDER BY ALL") == [
+            ("r-1", "live"),
+            ("r-1", "shadow"),
+            ("r-2", "live"),
+        ]
+        assert ask("SELECT sum(pairs) FROM endpoint_stats") == [(2,)]
+        writer.land(revision)  # once more, as after a disk that was in doubt
+    assert LogWriter(root, TOPIC, 0, clock=later).land(batch([*before, other])).replays == 3
 
 
-def test_a_missing_row_of_yesterday_stays(writer: LogWriter, batch: Make, comparison: Make, ask: Ask) -> None:
-    """What is beyond the horizon is another request, and no late answer to this one."""
+def test_a_request_may_come_to_nothing(
+    writer: LogWriter, root: Path, batch: Make, comparison: Make, compact: Make, ask: Ask
+) -> None:
+    """A live record that started earlier may say that nobody was to be asked; the request stays known."""
+    writer.land(batch([(comparison("r-1", outcome="shadow_missing"), []), (comparison("r-2"), [])]))
+    writer.land(batch(replaced=[("r-1", instant(1_800_000_000_000_000))]))
+    assert ask("SELECT request_id FROM comparisons") == [("r-2",)]
+    assert LogWriter(root, TOPIC, 0, clock=later).landed("r-1", 1_800_000_000_000_000)
+    compact()
+    assert ask("SELECT request_id FROM comparisons") == [("r-2",)]
+
+
+def test_a_revision_is_of_its_own_series(
+    writer: LogWriter, root: Path, batch: Make, comparison: Make, ask: Ask
+) -> None:
+    """Numbers of batches say what is earlier within a series only."""
+    other = LogWriter(root, TOPIC, 1)
+    for number in range(3):
+        other.land(batch([(comparison(f"r-{number}", topic="other"), [])]))
+    writer.land(batch([(comparison("r-1"), [])], replaced=[("r-1", instant(1_800_000_000_000_000))]))
+    assert ask("SELECT count(*) FROM comparisons") == [(4,)]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_runs_ahead_parts_no_request(
+    writer: LogWriter, root: Path, batch: Make, comparison: Make, restarted: bool
+) -> None:
+    """What says that it started a year from now is found by who asks with the time of day."""
+    row = comparison("r-1", second=10_000 * DAY)
+    landed_at = writer.land(batch([(row, [])])).landed_at
+    if restarted:
+        writer = LogWriter(root, TOPIC, 0, clock=later)
+    assert writer.landed("r-1", int(landed_at.timestamp() * 1e6))
+    assert not writer.landed("r-1", int(row.started_at.timestamp() * 1e6))
+    assert [found.comparison for found in writer.find({"r-1": landed_at})] == [row]
+    assert writer.find({"r-1": row.started_at}) == []
+    assert writer.land(batch([(row, [])])).replays == 1
+
+
+def test_a_row_of_yesterday_stays(root: Path, batch: Make, comparison: Make, ask: Ask) -> None:
+    """What is beyond the horizon is another request, and what takes the place of one leaves the other."""
+    writer = LogWriter(root, TOPIC, 0, clock=later)
     writer.land(batch([(comparison("r-1", outcome="shadow_missing"), [])]))
-    writer.land(batch([(comparison("r-1", second=DAY), [])]))
-    assert ask("SELECT outcome, late FROM comparisons ORDER BY 1") == [("match", False), ("shadow_missing", False)]
+    writer.land(batch([(comparison("r-1", second=DAY, outcome="shadow_missing"), [])]))
+    again = comparison("r-1", second=DAY)
+    writer.land(batch([(again, [])], replaced=[("r-1", again.started_at)]))
+    assert ask("SELECT outcome FROM comparisons ORDER BY 1") == [("match",), ("shadow_missing",)]
 
 
 def test_values_that_are_no_text(writer: LogWriter, batch: Make, comparison: Make, ask: Ask) -> None:
@@ -204,7 +250,7 @@ def test_the_second_owner_fences_the_first(
 ) -> None:
     """Opening a series takes it over: the earlier owner lands nothing more, the new one goes on."""
     writer.land(batch([(comparison("r-1"), [])], offset=1))
-    second = LogWriter(root, TOPIC, 0)
+    second = LogWriter(root, TOPIC, 0, clock=later)
     for _ in range(2):
         with pytest.raises(FencedError, match="another process has taken over worker/gnomon.exchanges-0"):
             writer.land(batch([(comparison("zombie"), [])], offset=2))
@@ -226,14 +272,19 @@ def test_a_damaged_batch_is_said(writer: LogWriter, root: Path, batch: Make) -> 
     newest = max((root / "hot" / "worker").glob("gnomon*.parquet"))
     newest.write_bytes(b"PAR1")
     with pytest.raises(InputError, match=f"{newest.name} is damaged"):
-        LogWriter(root, TOPIC, 0)
+        LogWriter(root, TOPIC, 0, clock=later)
 
 
-def test_find_sees_the_late_row(writer: LogWriter, batch: Make, comparison: Make) -> None:
-    """What is found for late records is what views show: offsets to read the other side from, or its answer."""
-    writer.land(batch([(comparison("r-1", outcome="shadow_missing", live_offset=7), [])]))
-    [found] = writer.find(["r-1"], instant(0))
-    assert (found.outcome, found.live_offset) == ("shadow_missing", 7)
-    writer.land(batch([(comparison("r-1", live_offset=7, shadow_offset=9), [])]))
-    [found] = writer.find(["r-1"], instant(0))
-    assert (found.outcome, found.late, found.shadow_offset) == ("match", True, 9)
+def test_find_tells_what_holds_now(writer: LogWriter, batch: Make, comparison: Make, compact: Make) -> None:
+    """Offsets to read the other side from, and whose the duplicates are, hot and compacted."""
+    first = comparison("r-1", outcome="shadow_missing", live_offset=7)
+    writer.land(batch([(first, [])]))
+    assert writer.find({"r-1": first.started_at}) == [LandedRow(first, later())]
+    second = comparison("r-1", live_offset=7, shadow_offset=9, late=True, duplicates=3)
+    revision = batch([(second, [])], replaced=[("r-1", first.started_at)], live_duplicates={"r-1": 2})
+    writer.land(revision)
+    for _ in range(2):
+        assert writer.find({"r-1": second.started_at}) == [LandedRow(second, later(), 2)]
+        assert writer.find({"r-1": second.started_at - timedelta(days=1)}) == []
+        assert writer.find({"r-1": second.started_at + timedelta(days=1)}) == []
+        compact()
