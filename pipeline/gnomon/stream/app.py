@@ -123,6 +123,7 @@ async def _tick(app: WorkerApp, settings: Settings) -> None:
     readiness = app.worker.readiness
     try:
         await app.worker.tick(cast("Consumer", app.consumer))
+        await app.worker.take_back(cast("Consumer", app.consumer), settings.kafka.session_timeout.total_seconds())
     except (KafkaError, TimeoutError) as error:
         reason = f"the broker does not answer: {error or 'no answer in time'}"
         if readiness.reasons.get("kafka") != reason:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -56,6 +56,13 @@ class ConsumerPort(Protocol):
         """Ask the broker where partitions end."""
 
 
+class _Loss(NamedTuple):
+    """When another took a partition over, the first time and the last."""
+
+    first: float
+    last: float
+
+
 class Worker:
     """All partitions of one process.
 
@@ -73,7 +80,8 @@ class Worker:
         self.partitions: dict[TP, Partition] = {}
         self.readiness = Readiness(["kafka"])
         self.metrics = WorkerMetrics(self.readiness, self.states)
-        self._lost: dict[TP, float] = {}
+        self._lost: dict[TP, _Loss] = {}
+        self._committed: dict[TP, int | None] = {}
         self.stopping = False
         self._assigned = 1
         self._opening = asyncio.Lock()
@@ -98,6 +106,7 @@ class Worker:
         """
         async with self._opening:
             self._assigned = max(len(committed), 1)
+            self._committed = dict(committed)
             ends = await self._ends_of(consumer, committed)
             tps = sorted(committed)
             starts = await asyncio.gather(*(self._start_of(consumer, tp, committed[tp], ends.get(tp)) for tp in tps))
@@ -193,16 +202,41 @@ class Worker:
             with suppress(AssertionError):  # it is no longer ours
                 self._ends[tp] = consumer.highwater(tp) or 0
 
-    def usurped(self, seconds: float) -> TP | None:
-        """Give a partition that the group says is ours, and that another has written for longer than `seconds`.
+    async def take_back(self, consumer: ConsumerPort, seconds: float) -> None:
+        """Open anew what another has taken over, and what is ours all the same `seconds` later, by the group's word.
 
-        So it is where two groups write one store. A partition that moved is given back by the group before that.
+        So it is where another was still opening a partition while the group gave it to us. One that has moved away from
+        us is revoked before that.
+
+        Raises:
+            KafkaError, TimeoutError: The broker does not answer.
         """
-        for tp in list(self._lost):
+        for tp, loss in list(self._lost.items()):
             partition = self.partitions.get(tp)
-            if partition is None or not partition.closed:
-                del self._lost[tp]
-        return next((tp for tp, since in self._lost.items() if time.monotonic() - since > seconds), None)
+            if partition is None or not partition.closed or time.monotonic() - loss.last < seconds:
+                continue
+            logger.warning("%s is taken back: in the group it is ours", _name(tp))
+            async with self._opening:
+                end = (await consumer.highwaters(tp)).get(tp)
+                start = await self._start_of(consumer, tp, self._committed.get(tp), end)
+                self._lost[tp] = loss
+            await consumer.seek(tp, start or 0)
+
+    def usurped(self, seconds: float) -> TP | None:
+        """Give a partition that is ours, by the group's word, and that another takes over for `seconds` already.
+
+        So it is where two groups write one store.
+        """
+        now = time.monotonic()
+        for tp, loss in list(self._lost.items()):
+            partition = self.partitions.get(tp)
+            if partition is None:
+                continue
+            if partition.closed and now - loss.first > seconds:
+                return tp
+            if not partition.closed and now - loss.last > 2 * seconds:
+                del self._lost[tp]  # it has held
+        return None
 
     async def maintain(self) -> None:
         """Keep the store in order; to be called now and then. What fails is tried again the next time."""
@@ -245,7 +279,9 @@ class Worker:
         await self.revoke(list(self.partitions))
 
     def _lose(self, topic: str, number: int) -> None:
-        self._lost.setdefault(TP(topic, number), time.monotonic())
+        now, tp = time.monotonic(), TP(topic, number)
+        known = self._lost.get(tp)
+        self._lost[tp] = _Loss(known.first if known else now, now)
 
     async def _open(self, consumer: ConsumerPort, tp: TP, committed: int | None, end: int | None) -> int | None:
         """Take a partition over; give where to read from, None for wherever the consumer stands.
@@ -263,7 +299,6 @@ class Worker:
         counts = self._shared.engine.populations()
         intake = Intake(place, self._options(writer.horizon), state, writer.landed, counts)
         self.partitions[tp] = self._partition(consumer, tp, place, intake, writer)
-        self._lost.pop(tp, None)
         logger.info("%s[%d] is read from %d", tp.topic, tp.partition, intake.offsets.following)
         return intake.offsets.following if state else None
 

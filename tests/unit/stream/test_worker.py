@@ -280,7 +280,7 @@ def test_revoked_partitions_are_dropped_and_read_again_by_their_next_owner(bench
 
 
 def test_a_partition_that_another_group_writes_is_told_from_one_that_moved(bench: Bench) -> None:
-    """As long as it is assigned it is usurped; once it is revoked, or opened again, it is not."""
+    """As long as it is assigned it is usurped; once it is opened again, or revoked, it is not."""
 
     async def check() -> None:
         bench.send(1)
@@ -297,6 +297,32 @@ def test_a_partition_that_another_group_writes_is_told_from_one_that_moved(bench
         await bench.worker.partitions[TP0].drain()
         await bench.worker.revoke([TP0])
         assert bench.worker.usurped(-1) is None
+
+    run(check)
+
+
+def test_a_partition_that_was_lost_and_is_ours_all_the_same_is_taken_back(bench: Bench) -> None:
+    """Another was still opening it when the group gave it to us; nobody has to start anything again."""
+
+    async def check() -> None:
+        bench.send(0, 1)
+        await bench.assign(committed=2)
+        await bench.read()
+        bench.log.open("exchanges", 0)
+        await bench.worker.partitions[TP0].drain()
+        assert (bench.worker.partitions[TP0].closed, bench.log.rows) == (True, {})
+        await bench.worker.take_back(bench.consumer, 60)
+        assert bench.worker.partitions[TP0].closed
+        await bench.worker.take_back(bench.consumer, 0)
+        await bench.read()
+        await bench.worker.partitions[TP0].drain()
+        assert list(bench.log.rows) == ["r-1"]
+        bench.log.open("exchanges", 0)
+        bench.send(2)
+        bench.worker.partitions[TP0].stopping = False
+        await bench.read()
+        await bench.worker.partitions[TP0].drain()
+        assert bench.worker.usurped(-1) == TP0
 
     run(check)
 
