@@ -87,8 +87,8 @@ class Group:
         if live is None:
             return []
         expected = expect if live.exchange.expect is None else live.exchange.expect
-        present = [role for role, _ in self.members]
-        if all(entry in present for entry in expected):
+        present = {role for role, _ in self.members}
+        if present.issuperset(expected):
             return []
         named = {entry.partition(":")[0] for entry in expected if ":" in entry}
         found: list[Slot] = []

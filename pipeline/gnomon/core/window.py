@@ -240,11 +240,16 @@ class Joiner:
         Returns:
             How many requests had records put out.
         """
-        shed = 0
-        while self.size > limit and self._held:
-            self._park(self._open[next(iter(self._held))])
-            shed += 1
-        return shed
+        victims: list[_Open] = []
+        size = self.size
+        for request_id in self._held if size > limit else ():
+            victims.append(self._open[request_id])
+            size -= victims[-1].size
+            if size <= limit:
+                break
+        for entry in victims:
+            self._park(entry)
+        return len(victims)
 
     def _add(self, entry: _Open, member: Member, size: int) -> None:
         group = entry.group
