@@ -50,12 +50,12 @@ def test_a_worker_that_is_killed_at_random_moments_loses_and_doubles_nothing(
 ) -> None:
     """kill -9, twenty times, while records come."""
     rng = random.Random(5)
-    with Reader(store) as reader, sending(sender, 10_000, seconds=60):
+    with Reader(store) as reader, sending(sender, 10_000, seconds=40):
         worker = start()
         for kill in range(20):
             if kill % 2:  # every other one has come to reading when it dies
                 worker.wait_until_it_reads()
-            wait_for("a random moment", lambda: rng.random() < 0.05, 60)
+            wait_for("a random moment", lambda: rng.random() < 0.1, 60)
             worker.kill()
             worker.again()
     store.wait_for(10_000, 120)
@@ -66,7 +66,7 @@ def test_a_worker_that_is_killed_at_random_moments_loses_and_doubles_nothing(
 
 def test_workers_come_and_go_during_load(sender: Sender, store: Store, start: Start) -> None:
     """Partitions move from one to two workers and back, in order and not, and every pair lands once."""
-    with Reader(store) as reader, sending(sender, 12_000, seconds=30):
+    with Reader(store) as reader, sending(sender, 12_000, seconds=20):
         first = start()
         store.wait_for(500, 60)
         second = start()
@@ -85,7 +85,7 @@ def test_a_broker_that_is_away_for_half_a_minute_is_waited_for(
 ) -> None:
     """The worker goes on by itself when it is back."""
     worker = start()
-    with Reader(store) as reader, sending(sender, 6_000, seconds=40):
+    with Reader(store) as reader, sending(sender, 6_000, seconds=35):
         store.wait_for(500, 60)
         kafka_process.stop()
         with pytest.raises(TimeoutError):
@@ -103,7 +103,7 @@ def test_a_worker_that_slept_past_its_session_does_not_write_when_it_wakes(
     """SIGSTOP, until another has taken over; then SIGCONT. It lands nothing of what it had, and works on."""
     with Reader(store) as reader:
         sleeper = start()
-        with sending(sender, 3_000, seconds=10):
+        with sending(sender, 3_000, seconds=5):
             store.wait_for(500, 60)
             sleeper.pause()
         heir = start()
@@ -148,7 +148,7 @@ def test_a_store_that_is_gone_for_a_while_is_waited_for(sender: Sender, store: S
     """Nothing is lost, and nobody has to start anything again."""
     worker = start()
     aside = store.path.with_name("aside")
-    with sending(sender, 4_000, seconds=10):
+    with sending(sender, 4_000, seconds=8):
         store.wait_for(500, 60)
         store.path.rename(aside)
         with pytest.raises(TimeoutError):
