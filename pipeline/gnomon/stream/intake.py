@@ -236,9 +236,10 @@ class Intake:
             if self._on_the_way.get(request_id) is given:
                 del self._on_the_way[request_id]
             self._recent.pop(request_id, None)
-            self._recent[request_id] = given
+        most = self._recent_most
+        self._recent |= {given.joined.request_id: given for given in collected.given[-most:]}
         # Those that go are named at once: to find a dictionary's first key is slow where many went before it
-        for request_id in list(islice(self._recent, max(len(self._recent) - self._recent_most, 0))):
+        for request_id in list(islice(self._recent, max(len(self._recent) - most, 0))):
             del self._recent[request_id]
 
     def handed_on(self) -> dict[str, JsonValue]:
