@@ -23,7 +23,7 @@ from gnomon.model import Place, Reject
 from gnomon.store import run_query
 from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention, prepare_store
 
-ROWS = 6_000
+ROWS = 3_000
 KILLS = 20
 PER_BATCH = 40
 REWIND = 130
@@ -102,7 +102,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         """Work until told to stop."""
         try:
-            while not self.stop.is_set():
+            while not self.stop.wait(0.1):  # so that those it is beside come to something
                 self.work()
                 self.rounds += 1
         except BaseException as error:  # noqa: BLE001 - it is raised where the thread is joined
