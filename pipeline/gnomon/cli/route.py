@@ -73,7 +73,7 @@ def audit(context: click.Context, topic: str, follow: bool, as_json: bool, confi
         configure_logging(loaded.settings)
 
         def tell(rule: str, leak: Leak) -> None:
-            click.echo(f"{topic}[{leak.partition}]@{leak.offset}: {one_line(rule)}")
+            click.echo(f"{topic}[{leak.partition}]@{leak.offset}{_key(leak.key)}: {one_line(rule)}")
 
         asyncio.run(follow_topic(loaded.settings, topic, judges, tell))
         return
@@ -87,10 +87,15 @@ def audit(context: click.Context, topic: str, follow: bool, as_json: bool, confi
         for finding in found.findings.values():
             click.echo(f"{one_line(finding.rule)}: {finding.leaks:,}")
             for leak in finding.first:
-                key = "" if leak.key is None else f" key {one_line(leak.key)}"
-                click.echo(f"  {topic}[{leak.partition}]@{leak.offset}{key}")
+                click.echo(f"  {topic}[{leak.partition}]@{leak.offset}{_key(leak.key)}")
     if found.leaks:
         context.exit(1)
+
+
+def _key(key: str | None) -> str:
+    from gnomon.cli.text import one_line
+
+    return "" if key is None else f" key {one_line(key)}"
 
 
 @route.command()

@@ -139,7 +139,7 @@ def _read_taint(table: object, where: str, base: Path) -> Taint:
         )
     taint = Taint(**read_table(table, Taint, where, base))
     _check_pointer(taint.path, f"{where}: path")
-    if not timedelta() < taint.span <= _LONGEST_TAINT:
+    if not timedelta(milliseconds=1) <= taint.span <= _LONGEST_TAINT:
         raise ConfigError(f"{where}: for: expected at least 1ms and at most 7d", "correct it")
     return taint
 

@@ -17,6 +17,9 @@ from gnomon.model import JsonValue
 __all__ = ["loads_unambiguous"]
 
 _ESCAPED: Final = re.compile(rb"\\u")
+_ESCAPED_SHORTLY: Final = re.compile(r'[/"\\\x00-\x1f]')
+"""Characters that JSON text may or must write as a backslash and one more (RFC 8259, section 7)."""
+_BACKSLASH: Final = re.compile(rb"\\")
 _ESCAPED_ASCII: Final = re.compile(rb"\\u00[2-7]")
 
 
@@ -31,6 +34,8 @@ def loads_unambiguous(names: Collection[str] | None) -> Callable[[bytes], JsonVa
     quoted = [b'"%s"' % name.encode("utf-8", "surrogatepass") for name in names or ()]
     wanted = None if names is None else frozenset(names)
     escaped = _ESCAPED_ASCII if b"".join(quoted).isascii() else _ESCAPED
+    if any(map(_ESCAPED_SHORTLY.search, names or ())):
+        escaped = _BACKSLASH
 
     def read(data: bytes) -> JsonValue:
         document = loads(data)

@@ -68,6 +68,9 @@ class TaintedIds:
 class PartitionTaint:
     """Taint for the events of one partition, in their order.
 
+    What its tags mark counts for itself at once, and for others with `commit`: a transaction that is taken back is
+    judged anew, by another object, and must not find what it marked itself.
+
     Args:
         tainted: Shared by all partitions of a route in one process, and so best effort where ids are not the keys.
         most: Ids whose clean events are remembered.
@@ -77,6 +80,13 @@ class PartitionTaint:
         self._tainted = tainted
         self._most = most
         self._clean: dict[str, tuple[Late, int]] = {}
+        self._marked: dict[str, int] = {}
+
+    def commit(self) -> None:
+        """Take note that what was judged is sent on."""
+        for one, at in self._marked.items():
+            self._tainted.mark([one], at)
+        self._marked.clear()
 
     def judge(self, routing: Routing, ids: Sequence[str], key: bytes | None, offset: int, at: int) -> Routing:
         """Judge an event once more.
@@ -89,17 +99,22 @@ class PartitionTaint:
             at: Its time, in epoch milliseconds.
         """
         if routing.to == "synthetic":
-            self._tainted.mark(ids, at)
+            for one in ids:
+                self._marked[one] = max(at, self._marked.pop(one, at))
             late = [seen for one in ids for seen in self._late(one, at)]
             return routing._replace(late=late) if late else routing
         if routing.to != "clean" or not ids:
             return routing
         for one in ids:
-            if self._tainted.holds(one, at):
+            if self._holds(one, at):
                 return Routing("synthetic", self.rule(one, key))
         for one in ids:
             self._note(one, offset, at)
         return routing
+
+    def _holds(self, one: str, at: int) -> bool:
+        marked = self._marked.get(one)
+        return (marked is not None and at - marked <= self._tainted.milliseconds) or self._tainted.holds(one, at)
 
     def rule(self, one: str, key: bytes | None) -> str:
         """Name the rule: apart where it is a promise."""

@@ -1,7 +1,7 @@
 """Kafka producers whose messages keep the tags of the current request: aiokafka, confluent-kafka.
 
 The tags are Kafka headers of the names that HTTP has, so `gnomon route` finds what is synthetic whatever the value is
-encoded in. A header that the caller has set wins. Neither library is imported here.
+encoded in. A header that the caller has set wins, unless it is empty. Neither library is imported here.
 """
 
 from __future__ import annotations
@@ -95,7 +95,14 @@ class TaggedProducer:
 
 
 def _tagged(headers: _Headers) -> list[tuple[str, Any]]:
-    """Give a message's headers with the current tags after them, where it has none of that name."""
+    """Give a message's headers with the current tags after them, where it has none of that name that says something.
+
+    Baggage goes as one more header: the caller's is of others (OpenTelemetry's), and whoever reads tags reads all.
+    """
     own = list(headers.items() if isinstance(headers, Mapping) else headers or ())
-    names = {name.lower() for name, _ in own}
-    return [*own, *((name, value.encode()) for name, value in outgoing_headers() if name not in names)]
+    said = {name.lower() for name, value in own if _says_something(value)} - {"baggage"}
+    return [*own, *((name, value.encode()) for name, value in outgoing_headers() if name not in said)]
+
+
+def _says_something(value: Any) -> bool:  # noqa: ANN401 - whatever the producer takes
+    return bool(value.strip() if isinstance(value, str | bytes | bytearray) else value)

@@ -41,6 +41,8 @@ SCHEME: Final = "gnomon-kafka"
 FITS: Final = ((0, 15, 3), (0, 16))
 """The versions of Faust that this was written for and is tested with: from the first on, below the second."""
 
+_HELD_SECONDS: Final = 0.05
+
 logger = logging.getLogger(__name__)
 
 
@@ -136,7 +138,16 @@ class Consumer(driver.Consumer):
         self._epochs: dict[TP, int] = {}
         self._sought: dict[TP, int] = {}
         self._moving: set[TP] = set()
+        self._held: set[TP] = set()
         self._read_offset = _NotTracked()
+
+    def hold(self, tp: TP) -> None:
+        """Fetch nothing more of a partition until `release`; what was fetched before may still come."""
+        self._held.add(tp)
+
+    def release(self, tp: TP) -> None:
+        """Go on with a partition, from where it was held or where it was sought to since."""
+        self._held.discard(tp)
 
     def is_current(self, tp: TP, part: Slice) -> bool:
         """Whether a slice is from after the last seek of its partition; another is to be dropped."""
@@ -207,7 +218,18 @@ class Consumer(driver.Consumer):
         for tp in revoked:
             self._landed.pop(tp, None)
             self._sought.pop(tp, None)
+        self._held -= revoked
         await super().on_partitions_revoked(revoked)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """Fetch of what is not held; for a moment only, while some is, so that a release does not wait for others."""
+        if self._held and active_partitions is not None:
+            active_partitions = active_partitions - self._held
+            timeout = min(timeout, _HELD_SECONDS)
+            if not active_partitions:  # to the fetcher, none are all
+                await self.sleep(timeout)
+                return {}
+        return await super()._getmany(active_partitions, timeout)
 
     def ack(self, message: Message) -> bool:
         """Take note that an agent is done with a message; this commits nothing."""

@@ -2,7 +2,7 @@
 
 fastavro reads them, and trusts them: a value of a schema that nests itself can be nested so deep that the process
 ends, and an array of nulls may have more elements than there is memory for. So the first is unrolled to a bounded
-depth, and the second is refused.
+depth, and the second is refused. So is a schema of which a small value becomes a large document.
 """
 
 from __future__ import annotations
@@ -19,10 +19,18 @@ from gnomon.model import JsonValue
 
 __all__ = ["AvroSchema"]
 
-MAX_LEVELS: Final = 64
-"""How many records of a schema that nests itself may be in each other."""
+MAX_LEVELS: Final = 128
+"""How many records, arrays and maps may be in each other."""
+MAX_TYPES: Final = 100_000
+"""Types that a schema may come to once it is unrolled."""
+MAX_TEXT: Final = 2 * 2**20
+"""Characters of a schema with all that it refers to."""
+MAX_NODES_A_BYTE: Final = 100
+"""How many nulls, and records of them, a byte of a value may become."""
 
 _PRIMITIVE: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
+_LEAST: Final = {"null": 0, "float": 4, "double": 8}
+"""Bytes of the shortest value, where that is not 1."""
 _TOO_DEEP: Final = "gnomon.TooDeep"
 # Longer than any value can be: who comes to it is told that the value ended
 _NEVER: Final = {"type": "fixed", "name": _TOO_DEEP, "size": 2**31 - 1}
@@ -42,10 +50,12 @@ class AvroSchema:
     def __init__(self, text: str, references: Sequence[str] = ()) -> None:
         named: dict[str, Any] = {}
         try:
+            if len(text) + sum(map(len, references)) > MAX_TEXT:
+                raise Unreadable(f"its schema has more than {MAX_TEXT:,} characters")
             for reference in references:
                 _parse(reference, named)
             parsed = _parse(text, named)
-            _refuse_weightless(parsed, named)
+            _Weights(named).check(parsed)
             self._schema = parse_schema(_Unrolled(named).of(parsed, 0))
         except Unreadable:
             raise
@@ -60,12 +70,12 @@ class AvroSchema:
         """
         stream = BytesIO(data)
         try:
-            value = schemaless_reader(stream, self._schema, None)
+            value = _plain(schemaless_reader(stream, self._schema, None))
         except Exception as error:  # noqa: BLE001 - it looks into hostile bytes, and may raise anything
             raise Unreadable(f"not a value of its Avro schema: {type(error).__name__}: {str(error)[:200]}") from None
         if stream.tell() != len(data):
             raise Unreadable(f"{len(data) - stream.tell()} bytes follow the value")
-        return _plain(value)
+        return value
 
 
 def _parse(text: str, named: dict[str, Any]) -> Any:  # noqa: ANN401 - a schema
@@ -86,27 +96,32 @@ class _Unrolled:
     def __init__(self, named: Mapping[str, Any]) -> None:
         self._named = named
         self._made: set[str] = set()
+        self._types = 0
 
     def of(self, schema: Any, level: int) -> Any:  # noqa: ANN401 - a schema
+        self._types += 1
+        if self._types > MAX_TYPES:
+            raise Unreadable(f"its schema comes to more than {MAX_TYPES:,} types, {MAX_LEVELS} levels deep")
         if isinstance(schema, list):
             return [self.of(branch, level) for branch in schema]
         if isinstance(schema, str):
             return schema if schema in _PRIMITIVE else self._type(self._named[schema], level)
+        if level > MAX_LEVELS and schema["type"] in ("array", "map"):
+            return self._once(_NEVER)
         if schema["type"] == "array":
-            return {"type": "array", "items": self.of(schema["items"], level)}
+            return {"type": "array", "items": self.of(schema["items"], level + 1)}
         if schema["type"] == "map":
-            return {"type": "map", "values": self.of(schema["values"], level)}
+            return {"type": "map", "values": self.of(schema["values"], level + 1)}
         if isinstance(schema["type"], str) and schema["type"] in _PRIMITIVE:
             return schema["type"]
         return self._type(schema, level)
 
     def _type(self, schema: Any, level: int) -> Any:  # noqa: ANN401 - a schema
         """Give a named type: whole where it comes up first, after that its name."""
-        is_record = schema["type"] in {"record", "error"}
-        if is_record and level > MAX_LEVELS:
-            return self._once(_NEVER)
-        if not is_record:
+        if schema["type"] not in {"record", "error"}:
             return self._once({key: value for key, value in schema.items() if not key.startswith("__")})
+        if level > MAX_LEVELS:
+            return self._once(_NEVER)
         name = f"{schema['name']}_{level}_"
         if name in self._made:
             return name
@@ -122,29 +137,49 @@ class _Unrolled:
         return schema
 
 
-def _refuse_weightless(schema: Any, named: Mapping[str, Any], seen: frozenset[str] = frozenset()) -> bool:  # noqa: ANN401
-    """Refuse arrays of what takes no byte; tell whether a value of a schema may take none."""
-    if isinstance(schema, list):
-        for branch in schema:
-            _refuse_weightless(branch, named, seen)
-        return False
-    if isinstance(schema, str):
-        if schema in _PRIMITIVE:
-            return schema == "null"
-        return schema not in seen and _refuse_weightless(named[schema], named, seen)
-    kind = schema["type"]
-    if kind == "array":
-        if _refuse_weightless(schema["items"], named, seen):
-            raise Unreadable("its schema has an array of what takes no byte, which could be of any length")
-        return False
-    if kind == "map":
-        _refuse_weightless(schema["values"], named, seen)
-        return False
-    if kind in {"record", "error"}:
-        inside = seen | {schema["name"]}
-        fields = [_refuse_weightless(field["type"], named, inside) for field in schema["fields"]]
-        return all(fields)  # of all of them: each has to be looked into
-    return bool(kind == "null" or (kind == "fixed" and not schema["size"]))
+class _Weights:
+    """What the part of a value that is there whatever is in it takes: of a schema, nodes of the document and bytes.
+
+    Branches of unions, elements of arrays and members of maps are parts of their own, each behind at least one byte.
+    So a document has at most so many nodes for each byte of its value as one part may have.
+    """
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._known: dict[str, tuple[int, int]] = {}
+        self._parts: list[tuple[Any, bool]] = []
+
+    def check(self, schema: Any) -> None:  # noqa: ANN401 - a schema
+        """Refuse arrays of what takes no byte, and parts that are much larger than their bytes."""
+        self._parts.append((schema, False))
+        while self._parts:
+            part, is_element = self._parts.pop()
+            nodes, size = self._of(part)
+            if is_element and not size:
+                raise Unreadable("its schema has an array of what takes no byte, which could be of any length")
+            if nodes > MAX_NODES_A_BYTE * max(size, 1):
+                raise Unreadable(f"its schema makes more than {MAX_NODES_A_BYTE} values of each byte")
+
+    def _of(self, schema: Any) -> tuple[int, int]:  # noqa: ANN401 - a schema
+        if isinstance(schema, list):
+            self._parts += [(branch, False) for branch in schema]
+            return 0, 1
+        if isinstance(schema, str):
+            return (1, _LEAST.get(schema, 1)) if schema in _PRIMITIVE else self._type(self._named[schema])
+        kind = schema["type"]
+        if kind in ("array", "map"):
+            self._parts.append((schema["items"], True) if kind == "array" else (schema["values"], False))
+            return 1, 1
+        return self._of(kind) if not isinstance(kind, str) or kind in _PRIMITIVE else self._type(schema)
+
+    def _type(self, schema: Any) -> tuple[int, int]:  # noqa: ANN401 - a schema
+        name = schema["name"]
+        if name not in self._known:
+            self._known[name] = (0, 0)  # one that holds itself outright has no value
+            fields = [self._of(field["type"]) for field in schema.get("fields", ())]
+            own = schema["size"] if schema["type"] == "fixed" else int(schema["type"] == "enum")
+            self._known[name] = 1 + sum(nodes for nodes, _ in fields), own + sum(size for _, size in fields)
+        return self._known[name]
 
 
 def _plain(value: Any) -> JsonValue:  # noqa: ANN401 - what fastavro gives

@@ -27,7 +27,7 @@ from gnomon.stream.route.registry import RegistryClient
 from gnomon.stream.route.router import Router, check_outputs
 from gnomon.stream.route.rules import make_judge, open_users
 from gnomon.stream.route.sender import BATCH_BYTES, KafkaSender
-from gnomon.stream.route.users import Users
+from gnomon.stream.route.users import USERS_SECONDS, Users
 from gnomon.stream.topics import committed_offset, count_partitions, forgetful
 from gnomon.stream.transport import Consumer, Slice, SliceSchema
 
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 _CHECK_SECONDS: Final = 30.0
 _TICK_SECONDS: Final = 0.25
-_USERS_SECONDS: Final = 1.0
 _AUDIT_SECONDS: Final = 10.0
 _MAINTENANCE_SECONDS: Final = 60.0
 _MAX_POLL_RECORDS: Final = 5000
@@ -181,7 +180,7 @@ def make_route_app(settings: Settings, routes: tuple[Route, ...]) -> RouteApp:
 
     for seconds, work in (
         (_TICK_SECONDS, open_partitions),
-        (_USERS_SECONDS, look_at_users),
+        (USERS_SECONDS, look_at_users),
         (_AUDIT_SECONDS, router.land),
         (_MAINTENANCE_SECONDS, maintain),
     ):

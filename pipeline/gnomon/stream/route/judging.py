@@ -92,6 +92,11 @@ class PartitionJudge:
             self._is_recalled = True
         await self._route.prepare(records)
 
+    def commit(self) -> None:
+        """Take note that what was judged since the last time is committed."""
+        if self._taint is not None:
+            self._taint.commit()
+
     def _judge_tainted(self, record: Any) -> Routing:  # noqa: ANN401 - aiokafka has no types
         routing, document = self._route.router.look(record)
         taint, tainted = self._taint, self._route.tainted

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from gnomon.config import Route
@@ -20,8 +21,11 @@ __all__ = ["Lane", "Told"]
 TRANSACTION_SECONDS: Final = 0.1
 """How long a transaction is open for more records: what it adds to an event's delay, and what bounds their number."""
 TRANSACTION_EVENTS: Final = 20_000
+TRANSACTION_BYTES: Final = 32 * 2**20
+"""Bytes of the records of one transaction; a record that is larger has one of its own."""
 WAITING_EVENTS: Final = 20_000
-"""Records that wait here while a transaction ends, before whoever brings more has to wait."""
+WAITING_BYTES: Final = 32 * 2**20
+"""Records that wait here while a transaction ends, and their bytes, before no more are to be brought."""
 _PAUSE_SECONDS: Final = 1.0
 """How long to wait before what is needed to judge is asked for again."""
 LARGE: Final = 256 * 1024
@@ -35,10 +39,12 @@ class Told(NamedTuple):
         committed: Called with what a transaction has sent, the offset to read next, and its seconds, once it is
             committed.
         held: Called with why events cannot be judged now, and with None once they can.
+        room: Called when more may be brought again.
     """
 
     committed: Callable[[Tally, int, float], None]
     held: Callable[[DependencyError | None], None]
+    room: Callable[[], None]
 
 
 class Lane:
@@ -64,6 +70,7 @@ class Lane:
         bare: bool = False,
     ) -> None:
         self.following = following
+        self._committed = following
         self._judge = judge
         self._sender = sender
         self._told = told
@@ -73,29 +80,43 @@ class Lane:
             "both": (route.clean, route.synthetic),
             "quarantine": (route.quarantine,),
         }
-        self._waiting: deque[list[Any]] = deque()
-        self._size = 0
+        self._waiting: deque[tuple[list[Any], int]] = deque()
+        self._events = 0
+        self._bytes = 0
+        self._is_busy = False
+        self._moved = time.monotonic()
         self._more = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._ending = False
         self._bare = bare
 
-    async def wait_for_room(self) -> None:
-        """Wait until `put` may be called."""
-        await self._room.wait()
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be brought; what is on its way already may still be put."""
+        return self._events < WAITING_EVENTS and self._bytes < WAITING_BYTES
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether so much more was brought than there was room for that it is to be read again instead."""
+        return self._events >= 2 * WAITING_EVENTS or self._bytes >= 2 * WAITING_BYTES
+
+    @property
+    def seconds_stuck(self) -> float:
+        """For how long nothing was committed although there was something; 0 where there is nothing."""
+        return time.monotonic() - self._moved if self._waiting or self._is_busy else 0.0
 
     def put(self, records: list[Any]) -> None:
         """Take records that follow those of before; they wait for their transaction."""
         records = [record for record in records if record.offset >= self.following]
         if not records or self._ending:
             return
+        if not self._waiting and not self._is_busy:
+            self._moved = time.monotonic()
         self.following = records[-1].offset + 1
-        self._waiting.append(records)
-        self._size += len(records)
+        for part, size in _parts(records):
+            self._waiting.append((part, size))
+            self._events += len(part)
+            self._bytes += size
         self._more.set()
-        if self._size >= WAITING_EVENTS:
-            self._room.clear()
 
     async def run(self) -> None:
         """Route until `end` is called and nothing waits.
@@ -105,30 +126,52 @@ class Lane:
             DependencyError: The broker does not answer; what was not committed is to be read again.
         """
         loop = asyncio.get_running_loop()
+        has_begun = False
         while await self._is_more(None, loop) and await self._is_prepared(loop):
             began = loop.time()
-            await self._sender.begin()
-            deadline = loop.time() + TRANSACTION_SECONDS
-            tally, events, following = Tally(self._waiting[0][0].topic, self._waiting[0][0].partition), 0, 0
-            while not events or (events < TRANSACTION_EVENTS and await self._is_more(deadline, loop)):
-                if not self._judge.is_prepared(self._waiting[0]):
-                    break  # not while a transaction is open
-                records = self._waiting.popleft()
-                self._size -= len(records)
-                if self._size < WAITING_EVENTS:
-                    self._room.set()
-                self._send(records, tally)
-                await self._sender.flush()
-                events += len(records)
-                following = records[-1].offset + 1
+            if not has_begun:
+                await self._sender.begin()
+                has_begun = True
+                if not self._judge.is_prepared(self._waiting[0][0]):
+                    continue  # forgotten meanwhile; the transaction has nothing yet, so it is none to the broker
+            first = self._waiting[0][0][0]
+            tally = Tally(first.topic, first.partition)
+            following = await self._fill(tally, loop)
+            if following <= self._committed:
+                raise RuntimeError(f"{first.topic}[{first.partition}] was about to go back to {following}")
             await self._sender.commit(following)
+            has_begun, self._is_busy = False, False
+            self._committed, self._moved = following, time.monotonic()
+            self._judge.commit()
             self._told.committed(tally, following, loop.time() - began)
+
+    async def _fill(self, tally: Tally, loop: AbstractEventLoop) -> int:
+        """Send what waits, and can be judged at once, for one transaction; give the offset that follows."""
+        self._is_busy = True
+        deadline = loop.time() + TRANSACTION_SECONDS
+        events, size, following = 0, 0, 0
+        while not events or (events < TRANSACTION_EVENTS and await self._is_more(deadline, loop)):
+            records, own = self._waiting[0]
+            if events and (size + own > TRANSACTION_BYTES or not self._judge.is_prepared(records)):
+                break  # nothing is waited for while a transaction is open
+            self._take_out()
+            self._send(records, tally)
+            await self._sender.flush()
+            events, size, following = events + len(records), size + own, records[-1].offset + 1
+        return following
+
+    def _take_out(self) -> None:
+        had_room = self.has_room
+        records, size = self._waiting.popleft()
+        self._events -= len(records)
+        self._bytes -= size
+        if not had_room and self.has_room:
+            self._told.room()
 
     def end(self) -> None:
         """Have `run` return once what waits is committed; nothing more is taken."""
         self._ending = True
         self._more.set()
-        self._room.set()
 
     async def close(self) -> None:
         """Let go of the sender."""
@@ -153,7 +196,7 @@ class Lane:
         is_held = False
         while True:
             try:
-                await self._judge.prepare(self._waiting[0])
+                await self._judge.prepare(self._waiting[0][0])
             except DependencyError as error:
                 if self._ending:
                     return False
@@ -201,6 +244,22 @@ class Lane:
         tally.count(routing.rule, routing.to, record.offset)
         for late in routing.late:
             tally.correct(routing.rule, late)
+
+
+def _parts(records: Sequence[Any]) -> Iterator[tuple[list[Any], int]]:
+    """Divide records into as many parts as they need transactions, each with its bytes."""
+    part: list[Any] = []
+    size = 0
+    for record in records:
+        own = len(record.value or b"") + len(record.key or b"")
+        if record.headers:
+            own += sum([len(name) + len(value or b"") for name, value in record.headers])
+        if part and size + own > TRANSACTION_BYTES:
+            yield part, size
+            part, size = [], 0
+        part.append(record)
+        size += own
+    yield part, size
 
 
 def _escaped(name: str) -> str:

@@ -59,6 +59,7 @@ async def preview_route(kafka: Kafka, registry: Registry, route: Route, told: To
                     tally.correct(routing.rule, late)
                 if told is not None:
                     told(record, routing)
+            own.commit()
     finally:
         if client is not None:
             await client.close()

@@ -16,7 +16,7 @@ from gnomon.kafka import check_connection, client_options, kafka_errors
 from gnomon.stream.names import read_any_names
 from gnomon.stream.topics import count_partitions
 
-__all__ = ["POLL_MS", "STILL_SECONDS", "is_read", "read_back", "read_committed", "reading"]
+__all__ = ["POLL_MS", "STILL_SECONDS", "add_partitions", "is_read", "read_back", "read_committed", "reading"]
 
 POLL_MS: Final = 500
 STILL_SECONDS: Final = 60.0
@@ -60,6 +60,24 @@ async def reading(
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def add_partitions(kafka: Kafka, consumer: AIOKafkaConsumer, topic: str) -> None:
+    """Read partitions too that a topic has got since, from their beginning; others go on from where they are.
+
+    Raises:
+        DependencyError, KafkaError: A broker does not answer; nothing is changed.
+    """
+    count = (await count_partitions(kafka)).get(topic, 0)
+    known = consumer.assignment()
+    if count <= len(known):
+        return
+    positions = {tp: await consumer.position(tp) for tp in known}
+    new = [tp for number in range(count) if (tp := TopicPartition(topic, number)) not in known]
+    positions.update(await consumer.beginning_offsets(new))
+    consumer.assign([*known, *new])
+    for tp, offset in positions.items():
+        consumer.seek(tp, offset)
 
 
 async def is_read(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:

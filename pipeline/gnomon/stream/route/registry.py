@@ -34,7 +34,10 @@ MAX_ANSWER: Final = 8 * 2**20
 """Bytes of an answer."""
 UNKNOWN_SECONDS: Final = 60.0
 """How long a schema that is not there is not asked for again."""
+REQUESTS_A_SECOND: Final = 100
+"""How often a registry is asked at most, after a burst of as many: values may name any number of schemas."""
 _AT_ONCE: Final = 8
+_GRACE_SECONDS: Final = 1.0
 _NOT_THERE: Final = frozenset({40401, 40402, 40403})
 """The registry's own words for: no such subject, version, schema."""
 
@@ -79,6 +82,7 @@ class RegistryClient:
         self._tls = _trusting(settings)
         self._session: aiohttp.ClientSession | None = None
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._asked_until = 0.0
 
     async def fetch(self, number: int, kind: SchemaKind) -> RegisteredSchema:
         """Ask for a schema and all that it refers to.
@@ -118,6 +122,7 @@ class RegistryClient:
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout.total_seconds()),
             )
         query = {"format": "serialized"} if kind == "protobuf" else {}
+        await self._wait_for_turn()
         try:
             async with (
                 self._turns,
@@ -132,6 +137,13 @@ class RegistryClient:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self._silent(f"does not answer: {type(error).__name__}: {error}".rstrip(": ")) from error
         return self._read(place, status, body)
+
+    async def _wait_for_turn(self) -> None:
+        now = time.monotonic()
+        self._asked_until = max(self._asked_until, now) + 1 / REQUESTS_A_SECOND
+        early = self._asked_until - now - 1
+        if early > 0:
+            await asyncio.sleep(early)
 
     def _read(self, place: str, status: int, body: bytes) -> _Answer:
         try:
@@ -168,6 +180,7 @@ class Schemas:
         self._kind: SchemaKind = kind
         self._readers: dict[int, ValueReader] = {}
         self._unknown: dict[int, tuple[str, float]] = {}
+        self._wanted: list[set[int]] = []
 
     def lacking(self, records: Iterable[EventLike]) -> set[int]:
         """Give the ids of schemas that have to be asked for before `read` can read these records."""
@@ -179,18 +192,28 @@ class Schemas:
         }
 
     async def prepare(self, records: Collection[EventLike]) -> None:
-        """Ask for what is lacking. Until something else is awaited, `read` can read these records.
+        """Ask for what is lacking, once each. Until something else is awaited, `read` can read these records.
+
+        What was not there is known as that from the end on, however long it took to ask.
 
         Raises:
             DependencyError: The registry did not say; some may have been asked for.
         """
-        while lacking := self.lacking(records):
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._fetch(number)) for number in lacking]
-            failed = next((error for task in asked if (error := task.result()) is not None), None)
-            if failed is not None:
-                raise failed
-            self._trim(_wanted(records))
+        lacking = self.lacking(records)
+        if not lacking:
+            return
+        wanted = _wanted(records)
+        self._wanted.append(wanted)  # others that prepare meanwhile must not forget it
+        try:
+            await self._ask_for(lacking)
+        finally:
+            self._wanted = [others for others in self._wanted if others is not wanted]
+        now = time.monotonic()
+        for number in wanted & self._unknown.keys():
+            reason, until = self._unknown[number]
+            until = now + UNKNOWN_SECONDS if number in lacking else max(until, now + _GRACE_SECONDS)
+            self._unknown[number] = reason, until
+        self._trim(wanted.union(*self._wanted))
 
     def read(self, value: bytes) -> JsonValue:
         """Read a value (see `prepare`).
@@ -207,14 +230,33 @@ class Schemas:
             raise Unreadable(self._unknown[number][0] if number in self._unknown else "its schema was not asked for")
         return reader(data)
 
-    async def _fetch(self, number: int) -> DependencyError | None:
+    async def _ask_for(self, lacking: Iterable[int]) -> None:
+        """Ask for schemas, some at once, until the registry does not say."""
+        failed: list[DependencyError] = []
+        left = iter(sorted(lacking))
+
+        async def ask() -> None:
+            for number in left:
+                try:
+                    await self._fetch(number)
+                except DependencyError as error:
+                    failed.append(error)
+                if failed:
+                    return
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(ask())
+        if failed:
+            raise failed[0]
+
+    async def _fetch(self, number: int) -> None:
         try:
-            self._readers[number] = schema_reader(self._kind, await self._client.fetch(number, self._kind))
+            schema = await self._client.fetch(number, self._kind)
+            # A hostile one may take a second
+            self._readers[number] = await asyncio.to_thread(schema_reader, self._kind, schema)
         except Unreadable as unreadable:
             self._unknown[number] = (f"schema {number}: {unreadable.reason}", time.monotonic() + UNKNOWN_SECONDS)
-        except DependencyError as error:
-            return error
-        return None
 
     def _trim(self, wanted: Collection[int]) -> None:
         """Forget what was asked for first, but nothing that is wanted now."""

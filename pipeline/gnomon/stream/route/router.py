@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 _DRAIN_SECONDS: Final = 10.0
 _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
+_STUCK_SECONDS: Final = 10.0
+"""After how long without a commit a partition that has events is said to be held up."""
 _CALM_SECONDS: Final = 60.0
 """After so long without trouble the pauses begin with the shortest again."""
 
@@ -49,6 +51,12 @@ class ConsumerPort(Protocol):
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Read on from an offset."""
+
+    def hold(self, tp: TP) -> None:
+        """Bring nothing more of a partition."""
+
+    def release(self, tp: TP) -> None:
+        """Go on with a partition."""
 
     def highwater(self, tp: TP) -> int | None:
         """Give where a partition ended when it was last fetched from."""
@@ -100,6 +108,9 @@ class Router:
         self._ends: dict[TP, int] = {}
         self._gaps: dict[TP, int] = {}
         self._bare: set[TP] = set()
+        self._dropped: dict[TP, int] = {}
+        self._set_back: dict[TP, DependencyError] = {}
+        self._stuck: set[TP] = set()
         self._opening = asyncio.Lock()
         self._stopping = False
 
@@ -123,34 +134,49 @@ class Router:
         return {tp: start for tp, start in zip(committed, starts, strict=True) if start is not None}
 
     async def take(self, consumer: ConsumerPort, tp: TP, part: Slice) -> None:
-        """Take what one poll brought of one partition; what comes for none that is open is read again later."""
-        while not self._stopping and consumer.is_current(tp, part):
-            lane = self._lanes.get(tp)
-            if lane is None:
-                return
-            await lane.wait_for_room()
-            if lane is not self._lanes.get(tp) or not consumer.is_current(tp, part):
-                continue
-            if part.records[0].offset > lane.following and self._gaps.get(tp) != lane.following:
-                # Compacted away, or the end of a transaction; or lost on the way here: it has to be missing twice
-                self._gaps[tp] = lane.following
-                await consumer.seek(tp, lane.following)
-                return
-            lane.put(part.records)
+        """Take what one poll brought of one partition; what comes for none that is open is read again later.
+
+        It never waits for a partition: whoever calls it brings all others too. One without room is held.
+        """
+        if self._stopping or not consumer.is_current(tp, part):
             return
+        lane, first = self._lanes.get(tp), part.records[0].offset
+        if lane is None or tp in self._dropped:
+            consumer.hold(tp)  # `tick` reads it again
+        elif first < lane.following or lane.is_overfull:
+            self._dropped[tp] = first
+            consumer.hold(tp)
+        elif first > lane.following and self._gaps.get(tp) != lane.following:
+            # Compacted away, or the end of a transaction; or lost on the way here: it has to be missing twice
+            self._gaps[tp] = lane.following
+            await consumer.seek(tp, lane.following)
+        else:
+            lane.put(part.records)
+            if not lane.has_room:
+                consumer.hold(tp)
 
     async def tick(self, consumer: ConsumerPort) -> None:
-        """Open what could not be opened before; to be called several times a second."""
+        """Open what could not be opened before, read again what was dropped; to be called several times a second."""
+        closed = []
         for tp in consumer.assignment():
             with suppress(AssertionError):  # it is no longer ours
                 self._ends[tp] = consumer.highwater(tp) or 0
             if tp.topic not in self._routes or tp in self._lanes or self._stopping:
                 continue
-            if time.monotonic() < self._troubles.get(tp, (0, 0.0))[1]:
-                continue
+            if time.monotonic() >= self._troubles.get(tp, (0, 0.0))[1]:
+                closed.append(tp)
+        for tp, lane in list(self._lanes.items()):
+            if lane.seconds_stuck > _STUCK_SECONDS and _name(tp) not in self.readiness.reasons:
+                self._stuck.add(tp)
+                what = f"nothing could be sent on for {_STUCK_SECONDS:.0f} s: its outputs, or what judges it, are slow"
+                self._say(tp, DependencyError(what))
+            if tp in self._dropped and lane.has_room:
+                await self._read_again(consumer, tp, lane)
+        if closed:
             async with self._opening:
-                if tp not in self._lanes and tp in consumer.assignment():
-                    await self._open_again(consumer, tp)
+                mine = consumer.assignment()
+                still = [tp for tp in closed if tp not in self._lanes and tp in mine]
+                await asyncio.gather(*(self._open_again(consumer, tp) for tp in still))
 
     async def land(self) -> None:
         """Land the audit; what fails is tried again the next time."""
@@ -171,6 +197,24 @@ class Router:
         """Commit what is under way, within some seconds, and let go of everything."""
         self._stopping = True
         await self.revoke(list(self._lanes))
+
+    async def _read_again(self, consumer: ConsumerPort, tp: TP, lane: Lane) -> None:
+        """Go back to what was dropped, or hold the partition for good where its offsets have begun anew."""
+        try:
+            if self._dropped[tp] < lane.following:
+                end = (await consumer.highwaters(tp)).get(tp)
+                if end is not None and end < lane.following:
+                    error = self._set_back[tp] = _was_set_back(end, lane.following)
+                    await self._close(tp)
+                    self._note(tp, error)
+                    return
+            if self._lanes.get(tp) is lane:
+                await consumer.seek(tp, lane.following)
+        except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+            logger.warning("%s cannot be read on yet: %s", _name(tp), error)
+            return
+        if self._lanes.get(tp) is lane and self._dropped.pop(tp, None) is not None:
+            consumer.release(tp)
 
     async def _open_again(self, consumer: ConsumerPort, tp: TP) -> None:
         with suppress(GnomonError):
@@ -193,6 +237,8 @@ class Router:
             return lane.following
         route, judge = self._routes[tp.topic]
         try:
+            if tp in self._set_back:
+                raise self._set_back[tp]
             check_outputs(route, await self._kafka.partitions(), tp.partition)
             sender = await self._kafka.start_sender(tp)
             try:
@@ -214,9 +260,11 @@ class Router:
             judge.of_partition(tp.partition),
             sender,
             start,
-            Told(partial(self._count, tp, journal), partial(self._hold, tp)),
+            Told(partial(self._count, tp, journal), partial(self._hold, tp), partial(self._go_on, consumer, tp)),
             bare=tp in self._bare,
         )
+        self._dropped.pop(tp, None)
+        consumer.release(tp)
         self._tasks[tp] = asyncio.create_task(self._run(tp, lane), name=f"route {_name(tp)}")
         self.readiness.forget(_name(tp))
         self.readiness.ready("kafka")
@@ -225,16 +273,15 @@ class Router:
 
     async def _start_of(self, consumer: ConsumerPort, tp: TP, committed: int | None) -> int:
         try:
+            if committed is None:
+                return (await consumer.earliest_offsets(tp)).get(tp, 0)
             end = (await consumer.highwaters(tp)).get(tp)
-            if committed is not None and (end is None or committed <= end):
-                return committed
-            beginning = (await consumer.earliest_offsets(tp)).get(tp, 0)
         except (KafkaError, OSError, TimeoutError) as error:
             raise DependencyError(f"the broker does not tell where {_name(tp)} begins: {error}") from error
-        if committed is not None:
-            what = "%s ends at %d, before %d where it was read to: it was made anew, and is read from its beginning"
-            logger.warning(what, _name(tp), end, committed)
-        return beginning
+        if end is not None and end < committed:
+            self._set_back[tp] = _was_set_back(end, committed)
+            raise self._set_back[tp]
+        return committed
 
     async def _run(self, tp: TP, lane: Lane) -> None:
         try:
@@ -251,6 +298,7 @@ class Router:
             return
         if self._lanes.get(tp) is lane:
             del self._lanes[tp]  # `tick` opens it again
+            self._stuck.discard(tp)
         await lane.close()
 
     async def _close(self, tp: TP) -> None:
@@ -268,6 +316,8 @@ class Router:
         if journal is not None:
             await journal.land()
         self._troubles.pop(tp, None)
+        self._dropped.pop(tp, None)
+        self._stuck.discard(tp)
         self.readiness.forget(_name(tp))
 
     def _count(self, tp: TP, journal: Journal, tally: Tally, following: int, seconds: float) -> None:
@@ -275,6 +325,14 @@ class Router:
             self.metrics.routed.labels(tp.topic, destination).inc(events)
         self.metrics.transaction_seconds.observe(seconds)
         journal.add(tally, following)
+        if tp in self._stuck:
+            self._stuck.discard(tp)
+            self._hold(tp, None)
+
+    def _go_on(self, consumer: ConsumerPort, tp: TP) -> None:
+        """Have more brought, now that there is room; where something was dropped, `tick` goes back first."""
+        if tp not in self._dropped:
+            consumer.release(tp)
 
     def _hold(self, tp: TP, error: DependencyError | None) -> None:
         """Say why a partition waits, or that it no longer does."""
@@ -320,6 +378,15 @@ def check_outputs(route: Route, partitions: Mapping[str, int], least: int | None
         if there < (number if least is None else least + 1):
             what = f"[[route]] from {route.source!r}: {topic!r} has {there} partitions, {route.source!r} has {number}"
             raise ConfigError(what, f"give it {number} partitions: every event keeps its partition number")
+
+
+def _was_set_back(end: int, following: int) -> DependencyError:
+    """Say what is left to an operator: whoever read on would send events twice, or leave some out."""
+    return DependencyError(
+        f"it ends at {end}, before {following} where it was read to: it was made anew, or cut off",
+        "stop every gnomon route, set the group's position of it (kafka-consumer-groups.sh --reset-offsets; "
+        "--to-earliest where all that is there is new), and start them again",
+    )
 
 
 def _name(tp: TP) -> str:

@@ -78,7 +78,9 @@ def _make_tag(tag: RouteTag) -> Tag:
         path=tag.path,
         header=tag.header,
         equals=tag.equals,
-        among=None if tag.among is None else frozenset(filter(None, map(scalar_text, tag.among))),
+        among=None
+        if tag.among is None
+        else frozenset(text for text in map(scalar_text, tag.among) if text is not None),
         prefix=tag.prefix,
         regex=None if tag.regex is None else Pattern(tag.regex),
         contains=tag.contains,

@@ -9,10 +9,12 @@ from typing import Final
 
 from gnomon.errors import ConfigError
 
-__all__ = ["Users"]
+__all__ = ["USERS_SECONDS", "Users"]
 
 logger = logging.getLogger(__name__)
 
+USERS_SECONDS: Final = 1.0
+"""How often to look whether a file has changed."""
 MAX_BYTES: Final = 512 * 2**20
 
 
@@ -34,8 +36,9 @@ class Users:
         self.file = file
         self.problem = ""
         """Why the file as it is now does not count; empty when it does."""
-        self._ids = _read(file)
+        # Before it is read: a file that is replaced meanwhile is then another one to the next look
         self._read = self._seen = _stamp(file)
+        self._ids = _read(file)
 
     def __contains__(self, user: object) -> bool:
         """Whether events of this user are synthetic."""

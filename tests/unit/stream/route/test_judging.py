@@ -147,7 +147,7 @@ def run_lane(lacking: set[int], end: Any) -> tuple[Sender, list[str]]:
         if error:
             judge.lacking = end(lane)
 
-    lane = Lane(ROUTE, judge, sender, 0, Told(lambda *_: None, hold))
+    lane = Lane(ROUTE, judge, sender, 0, Told(lambda *_: None, hold, lambda: None))
 
     async def run() -> None:
         lane.put([Record(0, b"a"), Record(1, b"b")])

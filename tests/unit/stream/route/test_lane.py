@@ -119,6 +119,7 @@ class Consumer:
         self.position = 0
         self.epoch = 0
         self.mine = {ORDERS}
+        self.held: set[TP] = set()
 
     def is_current(self, tp: TP, part: Slice) -> bool:
         """Whether it is from after the last seek."""
@@ -135,6 +136,14 @@ class Consumer:
         self.epoch += 1
         self.position = sum(record.offset < offset for record in self.records)
 
+    def hold(self, tp: TP) -> None:
+        """Bring no more."""
+        self.held.add(tp)
+
+    def release(self, tp: TP) -> None:
+        """Go on."""
+        self.held.discard(tp)
+
     def highwater(self, tp: TP) -> int | None:
         """Give the end."""
         assert tp == ORDERS
@@ -150,6 +159,8 @@ class Consumer:
 
     def poll(self, count: int) -> Slice | None:
         """Fetch."""
+        if self.held:
+            return None
         found = self.records[self.position : self.position + count]
         self.position += len(found)
         return Slice(list(found), self.epoch) if found else None
@@ -162,7 +173,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gnomon.stream.route.router._PAUSES", (0.0,))
 
 
-UNTOLD = Told(lambda *_: None, lambda _: None)
+UNTOLD = Told(lambda *_: None, lambda _: None, lambda: None)
 
 
 def judge() -> PartitionJudge:
@@ -204,7 +215,6 @@ def test_records_go_to_their_topics_in_transactions() -> None:
         told = UNTOLD._replace(committed=lambda tally, following, _: counted.append((tally, following)))
         lane = Lane(ROUTE, judge(), sender, 0, told)
         task = asyncio.create_task(lane.run())
-        await lane.wait_for_room()
         values = [b"{}", b'{"t":1}', None, b"{", b'{"t":"x"}', b'{"t":"load"}', b'{"t":2}']
         lane.put([Record(n, value, (("a", b"b"),)) for n, value in enumerate(values)])
         lane.end()
@@ -255,8 +265,7 @@ def test_many_records_take_several_transactions(monkeypatch: pytest.MonkeyPatch)
         lane = Lane(ROUTE, judge(), await topics.start_sender(ORDERS), 0, UNTOLD)
         task = asyncio.create_task(lane.run())
         for start in range(0, 300, 10):
-            async with asyncio.timeout(20):
-                await lane.wait_for_room()
+            await until(lambda: lane.has_room)
             lane.put(records(300)[start : start + 10])
         lane.put(records(300)[:50])  # those were there before
         lane.end()
