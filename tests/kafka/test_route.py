@@ -14,7 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.kafka.brokers import KafkaProcess, start_broker, wait_for
 from tests.kafka.fixtures import Topics
@@ -220,6 +220,67 @@ def test_events_of_a_transaction_that_was_taken_back_are_not_sent_on(
 
     wait_for("it was sent on", sent_on, 60)
     assert [one.value for one in found] == [event.value]
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    kafka_process: KafkaProcess,
+    split: Split,
+    sender: EventSender,
+    start: Start,
+    done: Callable[..., None],
+    process_topics: Topics,
+) -> None:
+    """While it runs; the broker has dropped the position with the topic, so nothing is there twice."""
+
+    def send(*numbers: int) -> None:
+        for number in numbers:
+            sender.send(Business(number, b"k", b"%d" % number, [], False), partition=2)
+        sender.flush()
+
+    send(*range(50))
+    worker = start()
+    done(50)
+    process_topics.admin.delete_topics([split.source], operation_timeout=30)[split.source].result(60)
+    wait_for("it is gone", lambda: split.source not in process_topics.admin.list_topics(timeout=30).topics, 60)
+    process_topics.admin.create_topics([NewTopic(split.source, 4, 1)], operation_timeout=30)[split.source].result(60)
+    wait_for("it is there", lambda: split.source in process_topics.admin.list_topics(timeout=30).topics, 60)
+    send(*range(50, 60))
+
+    def routed() -> list[int]:
+        return [int(one.value or b"") for one in read_all(kafka_process.bootstrap, split.clean)]
+
+    wait_for("the new events are routed", lambda: len(routed()) >= 60, 120)
+    assert routed() == list(range(60))
+    assert worker.process.poll() is None
+
+
+def test_a_position_past_the_end_of_a_topic_is_an_operators_to_set(
+    kafka_process: KafkaProcess, split: Split, sender: EventSender, start: Start, group: str, done: Callable[..., None]
+) -> None:
+    """Events are neither sent twice nor left out: the partition waits, and says why."""
+
+    def commit(offset: int) -> None:
+        consumer = Consumer({"bootstrap.servers": kafka_process.bootstrap, "group.id": f"{group}-route"})
+        consumer.commit(offsets=[TopicPartition(split.source, 2, offset)], asynchronous=False)
+        consumer.close()
+
+    def put(value: bytes, partition: int) -> None:
+        sender.send(Business(0, b"k", value, [], False), partition=partition)
+        sender.flush()
+
+    commit(50)
+    put(b"1", 2)
+    put(b"2", 3)
+    worker = start()
+    wait_for("it says so", lambda: "it ends at 1, and was read to 50" in worker.log.read_text(), 60)
+    wait_for(
+        "others go on", lambda: [one.value for one in read_all(kafka_process.bootstrap, split.clean)] == [b"2"], 60
+    )
+    assert worker.stop() == 0
+    commit(0)
+    start()
+    done(2)
+    assert {one.value for one in read_all(kafka_process.bootstrap, split.clean)} == {b"1", b"2"}
 
 
 def test_users_are_read_again_when_their_file_changes(

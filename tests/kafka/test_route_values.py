@@ -15,11 +15,14 @@ from typing import Any
 
 import fastavro
 import pytest
+from confluent_kafka.admin import NewPartitions
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 from tests.kafka.brokers import KafkaProcess, wait_for
+from tests.kafka.fixtures import Topics
 from tests.kafka.oddities import OddName, send_odd
-from tests.kafka.routers import Business, EventSender, RouteProcess, Split, Start, read_all
+from tests.kafka.routers import Business, EventSender, RouteProcess, Split, Start, committed, read_all
+from tests.kafka.workers import Store
 from tests.registry.server import RegistryServer
 
 pytestmark = pytest.mark.apache_kafka
@@ -211,3 +214,71 @@ def test_names_of_headers_that_are_no_text_stop_nothing(
         ("b", b"2"),
         ("reason", b"the name of a header is not UTF-8"),
     ]
+
+
+def test_a_topic_that_waits_for_the_registry_does_not_stop_others(
+    kafka_process: KafkaProcess,
+    split: Split,
+    process_topics: Topics,
+    registry: RegistryServer,
+    sender: EventSender,
+    start: Start,
+    group: str,
+    done: Callable[..., None],
+) -> None:
+    """More of it comes than is kept waiting, and each event is there once when the registry is back."""
+    other = Split.make(process_topics)
+    names = "\n".join(f'{key} = "{topic}"' for key, topic in zip(("from", *other._fields[1:]), other, strict=True))
+    registry.stop()
+    data = [avro(number, "u-1") for number in range(50_000)]
+    send(sender, *data)
+    worker = start(f'value = "avro"\n[[route]]\n{names}', GNOMON_REGISTRY_URL=registry.url)
+    wait_for("it is not ready", lambda: f"schema registry at {registry.url}" in ready(worker)[1], 60)
+    for number in range(1, 4):
+        send(EventSender(kafka_process.bootstrap, other.source), *[b"{}"] * 100)
+        wait_for(
+            "the other topic is routed",
+            lambda number=number: committed(kafka_process.bootstrap, group, other.source) == number * 100,
+            60,
+        )
+    assert values(kafka_process, other.clean) == [b"{}"] * 300
+    assert values(kafka_process, split.clean) == []
+    registry.start()
+    done(len(data))
+    assert values(kafka_process, split.clean) == data
+    wait_for("it is ready", lambda: ready(worker)[0] == 200, 60)
+
+
+def test_an_audit_that_follows_waits_for_the_registry_and_reads_partitions_that_are_added(
+    kafka_process: KafkaProcess,
+    split: Split,
+    process_topics: Topics,
+    registry: RegistryServer,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    """It tells the keys of what it finds."""
+    clean = EventSender(kafka_process.bootstrap, split.clean)
+    send(clean, avro(1, "synthetic-1"))
+    registry.stop()
+    file = split.configure(tmp_path, f'value = "avro"\n{TAGS}')
+    settings = {
+        "GNOMON_KAFKA": kafka_process.bootstrap,
+        "GNOMON_CONFIG": str(file),
+        "GNOMON_REGISTRY_URL": registry.url,
+    }
+
+    class Follower(RouteProcess):
+        command = ("route", "audit", "--clean", split.clean, "--follow")
+
+    with Follower(store.path, settings) as follower:
+        wait_for("it is not ready", lambda: f"schema registry at {registry.url}" in ready(follower)[1], 60)
+        registry.start()
+        wait_for("it was told", lambda: f"{split.clean}[1]@0 key k: path /user/id" in follower.log.read_text(), 60)
+        wait_for("it is ready", lambda: ready(follower)[0] == 200, 60)
+        process_topics.admin.create_partitions([NewPartitions(split.clean, 6)])[split.clean].result(60)
+        clean.send(Business(0, b"later", avro(2, "synthetic-2"), [], True), partition=5)
+        clean.flush()
+        wait_for("that too", lambda: f"{split.clean}[5]@0 key later: path" in follower.log.read_text(), 60)
+        assert follower.log.read_text().count("key k:") == 1
+        assert follower.stop() == 0

@@ -149,16 +149,23 @@ def test_messages_of_aiokafka_carry_the_tags(kafka: Broker, topics: Topics, grou
             with carry_tags(TAGS):
                 await (await producer.send(topic, b"1 send", key=b"k"))
                 await producer.send_and_wait(topic, b"2 own", headers=[("X-Synthetic", b"own"), ("a", b"b")])
+                await producer.send_and_wait(topic, b"4 others", headers=[("baggage", b"tenant=7")])
+                await producer.send_and_wait(topic, b"5 empty", headers=[("x-synthetic", b" "), ("X-Synthetic", None)])
                 batch = producer.create_batch()
                 batch.append(key=None, value=b"3 batch", timestamp=None)
                 await (await producer.send_batch(batch, topic, partition=0))
+            with carry_tags(Tags(synthetic="load")):
+                await producer.send_and_wait(topic, b"6 plain", headers=[("x-synthetic", b"")])
 
     asyncio.run(produce())
-    found = dict(consume(kafka.bootstrap, topic, group, 4))
+    found = dict(consume(kafka.bootstrap, topic, group, 7))
     assert found[b"0 outside"] == []
     assert read_tags(found[b"1 send"]) == read_tags(found[b"3 batch"]) == TAGS
     assert found[b"2 own"][:2] == [("X-Synthetic", "own"), ("a", "b")]
     assert read_tags(found[b"2 own"]).synthetic == "own"
+    assert found[b"4 others"][0] == ("baggage", "tenant=7")
+    assert read_tags(found[b"4 others"]) == read_tags(found[b"5 empty"]) == TAGS
+    assert read_tags(found[b"6 plain"]).synthetic == "load"
 
 
 def test_messages_of_confluent_kafka_carry_the_tags(kafka: Broker, topics: Topics, group: str) -> None:
@@ -175,6 +182,7 @@ def test_messages_of_confluent_kafka_carry_the_tags(kafka: Broker, topics: Topic
     with carry_tags(TAGS):
         plain.produce(topic, b"1 plain", b"k", on_delivery=lambda error, _message: told.append(error))
         plain.produce(topic, value=b"2 own", headers={"x-synthetic": b"own"})
+        plain.produce(topic, value=b"7 others", headers={"Baggage": b"tenant=7", "x-synthetic": None})
         typed.produce(topic, None, "3 typed", -1, None, 0, [("a", b"b")])
         messages = [{"value": b"4 batch", "callback": lambda error, _message: told.append(error)}, {"value": 5}]
         assert plain.produce_batch(topic, messages) == 1
@@ -184,8 +192,9 @@ def test_messages_of_confluent_kafka_carry_the_tags(kafka: Broker, topics: Topic
     assert plain.flush(30) == 0
     assert typed.flush(30) == 0
     assert told == [None, None]
-    found = dict(consume(kafka.bootstrap, topic, group, 6))
+    found = dict(consume(kafka.bootstrap, topic, group, 7))
     assert found[b"0 outside"] == found[b"6 outside"] == []
     assert read_tags(found[b"1 plain"]) == read_tags(found[b"3 typed"]) == read_tags(found[b"4 batch"]) == TAGS
     assert read_tags(found[b"2 own"]).synthetic == "own"
+    assert read_tags(found[b"7 others"]) == TAGS
     assert found[b"3 typed"][0] == ("a", "b")

@@ -80,6 +80,7 @@ def test_topics_have_names_by_default() -> None:
         ({"from": "orders", "taint": {"path": "session", "for": "1h"}}, "taint: path: 'session' is not a JSON Pointer"),
         ({"from": "orders", "taint": {"path": "/session", "for": "0s"}}, "taint: for: expected at least"),
         ({"from": "orders", "taint": {"path": "/session", "for": "8d"}}, "taint: for: expected at least"),
+        ({"from": "orders", "taint": {"path": "/session", "for": "500us"}}, "taint: for: expected at least"),
         ({"from": "orders", "taint": {"path": "/session", "for": 3}}, "taint: for: expected"),
         ({"from": "orders", "taint": {"path": "/session", "span": "1h"}}, "taint: there is no key 'span'"),
         ({"from": "orders", "value": "bytes", "taint": {"path": "/a", "for": "1h"}}, "taint: a value of kind"),

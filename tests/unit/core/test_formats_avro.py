@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.core.formats.avro import MAX_LEVELS, AvroSchema
+from gnomon.core.formats.avro import MAX_LEVELS, MAX_TEXT, AvroSchema
 from gnomon.core.json import Unreadable
 
 USER = {"type": "record", "name": "User", "namespace": "shop", "fields": [{"name": "id", "type": "string"}]}
@@ -125,3 +125,54 @@ def test_any_bytes_are_a_document_or_unreadable(data: bytes) -> None:
             schema.read(data)
         except Unreadable as unreadable:
             assert unreadable.reason
+
+
+def diamond(levels: int, leaf: Any) -> tuple[str, list[str]]:
+    """Give a schema each of whose records has two of the one below."""
+    records = [{"type": "record", "name": "R0", "fields": [{"name": "n", "type": leaf}]}]
+    for level in range(1, levels):
+        fields = [{"name": name, "type": f"R{level - 1}"} for name in "ab"]
+        records.append({"type": "record", "name": f"R{level}", "fields": fields})
+    *below, top = map(json.dumps, records)
+    return top, below
+
+
+def test_records_that_hold_each_other_twice_take_no_time() -> None:
+    """Two to the power of a thousand ways lead to the last of a thousand."""
+    schema = AvroSchema(*diamond(60, ["null", "int"]))
+    with pytest.raises(Unreadable):
+        schema.read(b"\x00" * 1000)
+    small = AvroSchema(*diamond(3, "int"))
+    assert small.read(b"\x02" * 4) == {"a": {"a": {"n": 1}, "b": {"n": 1}}, "b": {"a": {"n": 1}, "b": {"n": 1}}}
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: ["null", t], lambda t: {"type": "map", "values": t}])
+def test_records_of_which_no_byte_becomes_a_large_document_are_refused(wrap: Any) -> None:
+    """Wherever they are; the small ones of real schemas are read."""
+    top, below = diamond(30, "null")
+    outer = {"type": "record", "name": "Outer", "fields": [{"name": "x", "type": wrap("R29")}]}
+    with pytest.raises(Unreadable, match="more than 100 values of each byte"):
+        AvroSchema(json.dumps(outer), [*below, top])
+    empty = {"type": "record", "name": "Empty", "fields": []}
+    outer["fields"] = [{"name": "x", "type": wrap(empty)}, {"name": "y", "type": "null"}]
+    AvroSchema(json.dumps(outer))
+
+
+def test_arrays_in_arrays_are_read_to_a_bounded_depth() -> None:
+    """However many of them each level of a record has: what walks the document recurses."""
+    nested: Any = "R"
+    for _ in range(90):
+        nested = {"type": "array", "items": nested}
+    schema = AvroSchema(json.dumps({"type": "record", "name": "R", "fields": [{"name": "x", "type": nested}]}))
+    assert schema.read(b"\x00") == {"x": []}
+    with pytest.raises(Unreadable):
+        schema.read(b"\x02" * 1_000_000)
+
+
+def test_schemas_that_are_too_large_once_they_are_unrolled_are_refused() -> None:
+    """Or as they are written."""
+    fields = [{"name": f"f{number}", "type": ["null", "R"]} for number in range(1_000)]
+    with pytest.raises(Unreadable, match="comes to more than"):
+        AvroSchema(json.dumps({"type": "record", "name": "R", "fields": fields}))
+    with pytest.raises(Unreadable, match="has more than"):
+        AvroSchema('"string"', [" " * MAX_TEXT])

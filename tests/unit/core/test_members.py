@@ -29,6 +29,23 @@ def test_a_member_that_is_there_twice_is_refused(data: bytes) -> None:
         loads_unambiguous(NAMES)(data)
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a/b", rb'{"a/b": 1, "a\/b": 2}'),
+        ("a/b", rb'{"a\/b": 1, "a\/b": 2}'),
+        ('a"b', rb'{"a\"b": 1, "a\"b": 2}'),
+        ("a\\b", rb'{"a\\b": 1, "a\\b": 2}'),
+        ("a\tb", rb'{"a\tb": 1, "a\tb": 2}'),
+    ],
+)
+def test_names_that_are_escaped_without_their_number_are_those_names(name: str, data: bytes) -> None:
+    """JSON has a short way to write some characters, and two for the slash."""
+    with pytest.raises(Unreadable, match="a member twice"):
+        loads_unambiguous(frozenset({name}))(data)
+    assert loads_unambiguous(frozenset({name}))(rb'{"a\/b": 1, "c": "\n\n"}') == {"a/b": 1, "c": "\n\n"}
+
+
 @pytest.mark.parametrize("data", ONCE)
 def test_what_nobody_looks_at_may_be_there_twice(data: bytes) -> None:
     """Names in other objects, as values, or of no interest, are read as ever."""

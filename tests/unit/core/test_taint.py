@@ -103,3 +103,18 @@ def test_taint_is_what_a_look_back_would_say(events: list[tuple[str, bool, int]]
         wanted = tagged or any(at <= then + 100 for then in before)
         routing = taint.judge(TAGGED if tagged else CLEAN, [one], None, place, at)
         assert (routing.to == "synthetic") is wanted
+
+
+def test_others_know_of_a_tag_once_it_is_committed() -> None:
+    """Its own partition knows at once."""
+    tainted = TaintedIds("/session", 100)
+    one, other = PartitionTaint(tainted), PartitionTaint(tainted)
+    one.judge(TAGGED, ["s"], b"s", 0, 50)
+    one.judge(TAGGED, ["s"], b"s", 1, 0)
+    assert one.judge(CLEAN, ["s"], b"s", 2, 150).to == "synthetic"
+    assert one.judge(CLEAN, ["s"], b"s", 3, 151).to == "clean"
+    assert other.judge(CLEAN, ["s"], b"s", 0, 50).to == "clean"
+    one.commit()
+    for taint in (one, other):
+        assert taint.judge(CLEAN, ["s"], b"s", 4, 150).to == "synthetic"
+        assert taint.judge(CLEAN, ["s"], b"s", 5, 151).to == "clean"

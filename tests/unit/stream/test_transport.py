@@ -225,3 +225,29 @@ def test_another_faust_is_refused_with_a_sentence(version: str) -> None:
     """Insides that are not known are not relied on."""
     with pytest.raises(DependencyError, match=r"is not a version that .* install faust-streaming>=0.15.3,<0.16"):
         check_faust(version)
+
+
+def test_what_is_held_is_not_fetched_until_it_is_released() -> None:
+    """Others are; where all are held nothing is asked for: to the fetcher none would mean all."""
+    other = TP("exchanges", 1)
+    asked: list[tuple[set[TP], float]] = []
+
+    async def check(consumer: Any) -> None:
+        async def fetch(active: set[TP], seconds: float) -> dict[TP, list[Any]]:
+            asked.append((active, seconds))
+            return {}
+
+        consumer._thread.getmany = fetch
+        active = {TP0, other}
+        for held in ([], [TP0], [TP0, other]):
+            for tp in held:
+                consumer.hold(tp)
+            assert await consumer._getmany(active, 1.0) == {}
+            for tp in held:
+                consumer.release(tp)
+        await consumer._getmany(active, 1.0)
+        assert active == {TP0, other}
+
+    with_consumer(Consumer, check)
+    assert [active for active, _ in asked] == [{TP0, other}, {other}, {TP0, other}]
+    assert [seconds < 1 for _, seconds in asked] == [False, True, False]

@@ -48,10 +48,10 @@ class AvroSchema:
     """
 
     def __init__(self, text: str, references: Sequence[str] = ()) -> None:
+        if len(text) + sum(map(len, references)) > MAX_TEXT:
+            raise Unreadable(f"its schema has more than {MAX_TEXT:,} characters")
         named: dict[str, Any] = {}
         try:
-            if len(text) + sum(map(len, references)) > MAX_TEXT:
-                raise Unreadable(f"its schema has more than {MAX_TEXT:,} characters")
             for reference in references:
                 _parse(reference, named)
             parsed = _parse(text, named)

@@ -109,6 +109,7 @@ class Router:
         self._gaps: dict[TP, int] = {}
         self._bare: set[TP] = set()
         self._dropped: dict[TP, int] = {}
+        self._begun_anew: set[TP] = set()
         self._set_back: dict[TP, DependencyError] = {}
         self._stuck: set[TP] = set()
         self._opening = asyncio.Lock()
@@ -199,14 +200,13 @@ class Router:
         await self.revoke(list(self._lanes))
 
     async def _read_again(self, consumer: ConsumerPort, tp: TP, lane: Lane) -> None:
-        """Go back to what was dropped, or hold the partition for good where its offsets have begun anew."""
+        """Go back to what was dropped; where offsets have begun anew, open the partition anew."""
         try:
             if self._dropped[tp] < lane.following:
                 end = (await consumer.highwaters(tp)).get(tp)
                 if end is not None and end < lane.following:
-                    error = self._set_back[tp] = _was_set_back(end, lane.following)
+                    self._begun_anew.add(tp)
                     await self._close(tp)
-                    self._note(tp, error)
                     return
             if self._lanes.get(tp) is lane:
                 await consumer.seek(tp, lane.following)
@@ -273,12 +273,13 @@ class Router:
 
     async def _start_of(self, consumer: ConsumerPort, tp: TP, committed: int | None) -> int:
         try:
-            if committed is None:
+            if committed is None:  # as it is when a broker has deleted a topic, and what groups have committed of it
+                self._begun_anew.discard(tp)
                 return (await consumer.earliest_offsets(tp)).get(tp, 0)
             end = (await consumer.highwaters(tp)).get(tp)
         except (KafkaError, OSError, TimeoutError) as error:
             raise DependencyError(f"the broker does not tell where {_name(tp)} begins: {error}") from error
-        if end is not None and end < committed:
+        if end is not None and (end < committed or tp in self._begun_anew):
             self._set_back[tp] = _was_set_back(end, committed)
             raise self._set_back[tp]
         return committed
@@ -383,7 +384,7 @@ def check_outputs(route: Route, partitions: Mapping[str, int], least: int | None
 def _was_set_back(end: int, following: int) -> DependencyError:
     """Say what is left to an operator: whoever read on would send events twice, or leave some out."""
     return DependencyError(
-        f"it ends at {end}, before {following} where it was read to: it was made anew, or cut off",
+        f"it was made anew or cut off: it ends at {end}, and was read to {following} before that",
         "stop every gnomon route, set the group's position of it (kafka-consumer-groups.sh --reset-offsets; "
         "--to-earliest where all that is there is new), and start them again",
     )

@@ -100,10 +100,13 @@ class Sender:
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
         self.said: list[str] = []
+        self.on_begin: Any = lambda: None
 
     async def begin(self) -> None:
         """Begin."""
         self.said.append("begin")
+        await asyncio.sleep(0)
+        self.on_begin()
 
     def add(self, topic: str, record: Any, _headers: Any, /) -> None:
         """Take a record."""
@@ -188,3 +191,71 @@ def test_a_partition_that_waits_can_be_given_up() -> None:
     sender, held = run_lane({0}, end)
     assert (sender.said, sender.sent) == ([], [])
     assert held == ["the registry does not answer"]
+
+
+def test_what_is_forgotten_while_a_transaction_begins_is_asked_for_again() -> None:
+    """A transaction without events is none: nothing is committed, least of all that all is to be read from 0."""
+    sender, judge = Sender(), Waiting(set())
+    asked: list[str] = []
+
+    def forget() -> None:
+        judge.lacking = {100}
+
+    def hold(error: DependencyError | None) -> None:
+        asked.append(str(error))
+        judge.lacking = set()
+
+    async def run() -> None:
+        lane = Lane(ROUTE, judge, sender, 100, Told(lambda *_: None, hold, lambda: None))
+        lane.put([Record(100, b"a"), Record(101, b"b")])
+        sender.on_begin = forget
+        task = asyncio.create_task(lane.run())
+        async with asyncio.timeout(20):
+            while len(sender.said) < 2 and not task.done():  # noqa: ASYNC110 - see test_lane
+                await asyncio.sleep(0.001)
+            lane.end()
+            await task
+
+    asyncio.run(run())
+    assert sender.said == ["begin", "commit 102"]
+    assert sender.sent == [("clean", 100), ("clean", 101)]
+    assert asked == ["the registry does not answer", "None"]
+
+
+def test_no_commit_goes_back() -> None:
+    """Whatever a bug of ours may make of offsets."""
+    sender = Sender()
+    lane = Lane(ROUTE, Waiting(set()), sender, 100, Told(lambda *_: None, lambda _: None, lambda: None))
+    lane.following = 0
+    lane.put([Record(0, b"a")])
+    with pytest.raises(RuntimeError, match="go back to 1"):
+        asyncio.run(lane.run())
+    assert sender.said == ["begin"]
+
+
+def test_what_a_transaction_tagged_is_known_once_it_is_committed() -> None:
+    """One that is taken back is judged again as it was: what came before the tag is clean, and a correction."""
+
+    class Failing(Sender):
+        async def commit(self, offset: int, /) -> None:
+            raise DependencyError(f"nobody answers to {offset}")
+
+    route = make_judge(ROUTE, None)
+    records = [session(0, "s"), session(1, "s", *TAG), session(2, "s")]
+    tallies: list[list[tuple[str, str, int]]] = []
+    told = Told(lambda tally, *_: tallies.append(sorted(tally.totals())), lambda _: None, lambda: None)
+
+    async def run(sender: Sender) -> None:
+        lane = Lane(ROUTE, route.of_partition(3), sender, 0, told)
+        lane.put(records)
+        lane.end()
+        await lane.run()
+
+    with pytest.raises(DependencyError):
+        asyncio.run(run(Failing()))
+    asyncio.run(run(Sender()))
+    tag = "header x-synthetic"
+    assert tallies == [
+        [("", "clean", 1), (tag, "correction", 1), (tag, "synthetic", 1), ("taint /session", "synthetic", 1)]
+    ]
+    assert route.of_partition(4).judge(session(9, "s")).to == "synthetic"

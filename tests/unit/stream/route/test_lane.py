@@ -114,16 +114,17 @@ class Sender:
 class Consumer:
     """A partition that is read by polls of some records."""
 
-    def __init__(self, records: list[Record]) -> None:
+    def __init__(self, records: list[Record], tp: TP = ORDERS) -> None:
         self.records = records
+        self.tp = tp
         self.position = 0
         self.epoch = 0
-        self.mine = {ORDERS}
+        self.mine = {tp}
         self.held: set[TP] = set()
 
     def is_current(self, tp: TP, part: Slice) -> bool:
         """Whether it is from after the last seek."""
-        assert tp == ORDERS
+        assert tp == self.tp
         return part.epoch == self.epoch
 
     def assignment(self) -> set[TP]:
@@ -132,7 +133,7 @@ class Consumer:
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Go on from an offset."""
-        assert partition == ORDERS
+        assert partition == self.tp
         self.epoch += 1
         self.position = sum(record.offset < offset for record in self.records)
 
@@ -146,7 +147,7 @@ class Consumer:
 
     def highwater(self, tp: TP) -> int | None:
         """Give the end."""
-        assert tp == ORDERS
+        assert tp == self.tp
         return len(self.records)
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
@@ -157,9 +158,9 @@ class Consumer:
         """Give the end."""
         return dict.fromkeys(partitions, len(self.records))
 
-    def poll(self, count: int) -> Slice | None:
+    def poll(self, count: int, *, even_if_held: bool = False) -> Slice | None:
         """Fetch."""
-        if self.held:
+        if self.held and not even_if_held:
             return None
         found = self.records[self.position : self.position + count]
         self.position += len(found)
@@ -437,14 +438,236 @@ def test_a_store_that_cannot_be_written_does_not_hold_events_up(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
-    """What was committed of the old one means nothing."""
+def test_a_topic_that_was_made_anew_is_held_until_an_operator_acts(tmp_path: Path) -> None:
+    """Read from its beginning, events might be sent twice; it does not go on by itself when it has grown either."""
 
     async def run() -> None:
         topics = Topics()
-        topics.offset = 5_000
+        topics.offset = 50
         router = make(topics, tmp_path / "store")
-        assert await router.start_offsets(Consumer(records(10)), {ORDERS: 5_000}) == {ORDERS: 0}
+        consumer = Consumer(records(10))
+        assert await router.start_offsets(consumer, {ORDERS: 50}) == {}
+        assert "it ends at 10, and was read to 50" in router.readiness.reasons["orders[0]"]
+        assert "--reset-offsets" in router.readiness.reasons["orders[0]"]
+        consumer.records = records(100)
+        for _ in range(3):
+            await router.tick(consumer)
+        assert not router.readiness.is_ready
+        assert (topics.sent, topics.offset) == ([], 50)
+        again = make(topics, tmp_path / "store")
+        topics.offset = 0  # the operator's word
+        assert await again.start_offsets(consumer, {ORDERS: 0}) == {ORDERS: 0}
+        assert again.readiness.is_ready
+        await again.stop()
+
+    asyncio.run(run())
+
+
+def test_offsets_that_begin_anew_while_it_runs_hold_the_partition(tmp_path: Path) -> None:
+    """What was taken is committed; nothing of the new topic is dropped as if it had been there before."""
+
+    async def run() -> None:
+        topics = Topics()
+        router = make(topics, tmp_path / "store")
+        consumer = Consumer(records(40))
+        await router.start_offsets(consumer, {ORDERS: None})
+        part = consumer.poll(40)
+        assert part is not None
+        await router.take(consumer, ORDERS, part)
+        consumer.records, consumer.position = records(10), 0
+        part = consumer.poll(10)
+        assert part is not None
+        await router.take(consumer, ORDERS, part)
+        assert consumer.held == {ORDERS}
+        for _ in range(3):
+            await router.tick(consumer)
+        assert topics.sent == expected(40)
+        assert topics.offset == 40
+        assert "it ends at 10, and was read to 40" in router.readiness.reasons["orders[0]"]
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_a_topic_whose_position_went_with_it_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """Brokers drop what groups have committed of a topic that is deleted: then nothing can be there twice."""
+
+    async def run() -> None:
+        topics = Topics()
+        router = make(topics, tmp_path / "store")
+        consumer = Consumer(records(40))
+        await router.start_offsets(consumer, {ORDERS: None})
+        part = consumer.poll(40)
+        assert part is not None
+        await router.take(consumer, ORDERS, part)
+        await until(lambda: topics.offset == 40)
+        topics.offset = None
+        consumer.records, consumer.position = records(10), 0
+        while topics.offset != 10:
+            part = consumer.poll(10)
+            if part is not None:
+                await router.take(consumer, ORDERS, part)
+            await router.tick(consumer)
+            await asyncio.sleep(0.001)
+        assert topics.sent == [*expected(40), *expected(10)]
+        assert router.readiness.is_ready
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_records_that_were_there_before_are_read_over(tmp_path: Path) -> None:
+    """Where the topic has not begun anew, a fetch from too far back is only that."""
+
+    async def run() -> None:
+        topics = Topics()
+        router = make(topics, tmp_path / "store")
+        consumer = Consumer(records(60))
+        await router.start_offsets(consumer, {ORDERS: None})
+        for position in (0, 20, 10):
+            consumer.position = position
+            part = consumer.poll(20)
+            assert part is not None
+            await router.take(consumer, ORDERS, part)
+        while topics.offset != 60:
+            await router.tick(consumer)
+            part = consumer.poll(20)
+            if part is not None:
+                await router.take(consumer, ORDERS, part)
+            await asyncio.sleep(0.001)
+        assert topics.sent == expected(60)
+        assert router.readiness.is_ready
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_what_waits_and_what_is_under_way_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty thousand events of a megabyte would be twenty gigabytes."""
+    monkeypatch.setattr(lanes, "TRANSACTION_BYTES", 5_000)
+    monkeypatch.setattr(lanes, "WAITING_BYTES", 6_000)
+    large = [Record(n, b'{"a": "' + b"x" * 990 + b'"}', (("h", b"y" * 400),)) for n in range(12)]
+
+    async def run() -> None:
+        topics = Topics()
+        offsets: list[int] = []
+        told = UNTOLD._replace(committed=lambda _, following, __: offsets.append(following))
+        lane = Lane(ROUTE, judge(), await topics.start_sender(ORDERS), 0, told)
+        lane.put(large[:4])
+        assert lane.has_room
+        lane.put(large[4:])
+        assert not lane.has_room
+        assert lane.is_overfull
+        lane.end()
+        await lane.run()
+        assert offsets == [3, 4, 7, 10, 12]
+        assert lane.has_room
+
+    asyncio.run(run())
+
+
+class Several:
+    """Partitions of one consumer."""
+
+    def __init__(self, parts: Mapping[TP, Consumer]) -> None:
+        self.parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what asks the partition's own."""
+
+        def ask(tp: TP, *rest: Any) -> Any:
+            return getattr(self.parts[tp], name)(tp, *rest)
+
+        return ask
+
+    def assignment(self) -> set[TP]:
+        """Give all."""
+        return set(self.parts)
+
+
+def test_a_partition_that_waits_does_not_stop_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is held at the consumer, named, and goes on without loss or doubles when what it waits for is there."""
+    monkeypatch.setattr(lanes, "WAITING_EVENTS", 30)
+    monkeypatch.setattr(lanes, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("gnomon.stream.route.router._STUCK_SECONDS", 0.0)
+    carts = TP("carts", 0)
+    down = True
+
+    class Waiting(RouteJudge):
+        async def prepare(self, records: Any) -> None:
+            if down and records[0].topic == "carts":
+                raise DependencyError("the registry does not answer")
+
+    class Apart(Topics):
+        async def start_sender(self, tp: TP, /) -> Sender:
+            return await (others if tp == carts else super()).start_sender(tp)
+
+    async def run() -> None:
+        nonlocal down
+        topics = Apart()
+        topics.counts["carts"] = 1
+        route = make_judge(ROUTE, None)
+        routes = dict.fromkeys(("orders", "carts"), (ROUTE, Waiting(route.router)))
+        router = Router(routes, topics, lambda topic, n: Journal(tmp_path / "store", StoreInfo(), topic, n))
+        held = Consumer([record._replace(topic="carts") for record in records(400)], carts)
+        consumer = Several({ORDERS: Consumer(records(400)), carts: held})
+        await router.start_offsets(consumer, {ORDERS: None, carts: None})
+
+        async def bring() -> None:
+            for tp, part in consumer.parts.items():
+                polled = part.poll(20, even_if_held=True)  # some are always on their way already
+                if polled is not None:
+                    async with asyncio.timeout(5):
+                        await router.take(consumer, tp, polled)
+            await asyncio.sleep(0.001)
+            await router.tick(consumer)
+
+        while topics.offset != 400:
+            await bring()
+        assert topics.sent == expected(400)
+        assert others.offset is None
+        assert held.held == {carts}
+        assert router.readiness.reasons["carts[0]"] == "the registry does not answer"
+        down = False
+        while others.offset != 400:
+            await bring()
+        assert others.sent == expected(400)
+        assert router.readiness.is_ready
+        await router.stop()
+
+    others = Topics()
+    asyncio.run(run())
+
+
+def test_a_partition_whose_outputs_do_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the client gives up, and until it goes on."""
+    monkeypatch.setattr("gnomon.stream.route.router._STUCK_SECONDS", 0.0)
+    answers = asyncio.Event()
+
+    class Slow(Sender):
+        async def commit(self, offset: int, /) -> None:
+            await answers.wait()
+            await super().commit(offset)
+
+    class Brokers(Topics):
+        async def start_sender(self, _: TP, /) -> Sender:
+            self.owner = Slow(self)
+            return self.owner
+
+    async def run() -> None:
+        topics = Brokers()
+        router = make(topics, tmp_path / "store")
+        consumer = Consumer(records(10))
+        await router.start_offsets(consumer, {ORDERS: None})
+        part = consumer.poll(10)
+        assert part is not None
+        await router.take(consumer, ORDERS, part)
+        await asyncio.sleep(0)
+        await router.tick(consumer)
+        assert "nothing could be sent on" in router.readiness.reasons["orders[0]"]
+        answers.set()
+        await until(lambda: topics.offset == 10)
+        await until(lambda: router.readiness.is_ready)
         await router.stop()
 
     asyncio.run(run())

@@ -12,6 +12,7 @@ import pytest
 from tests.registry.server import RegistryServer
 
 from gnomon.config import Registry
+from gnomon.core.formats.registered import RegisteredSchema
 from gnomon.core.json import Unreadable
 from gnomon.core.routing import Event
 from gnomon.errors import ConfigError, DependencyError
@@ -179,3 +180,106 @@ def test_authorities_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     """Before anything is asked."""
     with pytest.raises(ConfigError, match="registry.ca"):
         RegistryClient(Registry(url="https://registry", ca=tmp_path / "none.pem"))
+
+
+class Slow(RegistryClient):
+    """A registry that is a function of the id; it takes a while."""
+
+    def __init__(self, answer: Callable[[int], Awaitable[RegisteredSchema]]) -> None:
+        self.asked: list[int] = []
+        self._answer = answer
+
+    async def fetch(self, number: int, kind: object) -> RegisteredSchema:
+        """Answer."""
+        assert kind == "avro"
+        self.asked.append(number)
+        return await self._answer(number)
+
+
+def test_ids_that_nobody_has_are_asked_for_once_however_long_that_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the first would have to be asked for again when the last is known, and so on for ever."""
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    async def missing(number: int) -> RegisteredSchema:
+        clock[0] += module.UNKNOWN_SECONDS * 0.7
+        raise Unreadable(f"the registry has no {number}")
+
+    async def main() -> None:
+        client = Slow(missing)
+        schemas = Schemas(client, "avro")
+        await schemas.prepare([framed(9)])
+        clock[0] += module.UNKNOWN_SECONDS * 0.9
+        poison = [framed(number) for number in range(1, 10)]
+        await schemas.prepare(poison)
+        assert sorted(client.asked) == [*range(1, 9), 9]
+        assert not schemas.lacking(poison)
+        for event in poison:
+            with pytest.raises(Unreadable, match="has no"):
+                schemas.read(event.value or b"")
+        clock[0] += module.UNKNOWN_SECONDS + 1
+        assert schemas.lacking(poison) == set(range(1, 10))
+
+    asyncio.run(main())
+
+
+def test_a_registry_that_does_not_answer_is_not_asked_for_all_the_rest() -> None:
+    """One failure ends the round."""
+
+    async def silent(_: int) -> RegisteredSchema:
+        await asyncio.sleep(0)
+        raise DependencyError("it does not answer")
+
+    async def main() -> None:
+        client = Slow(silent)
+        with pytest.raises(DependencyError):
+            await Schemas(client, "avro").prepare([framed(number) for number in range(1, 1_000)])
+        assert len(client.asked) <= 8
+
+    asyncio.run(main())
+
+
+def test_what_one_partition_prepares_is_not_forgotten_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory for schemas is shared, and small here."""
+    monkeypatch.setattr(module, "MAX_SCHEMAS", 1)
+    late = asyncio.Event()
+
+    async def answer(number: int) -> RegisteredSchema:
+        if number == 2:
+            await late.wait()
+        return RegisteredSchema("AVRO", TEXT)
+
+    async def main() -> None:
+        schemas = Schemas(Slow(answer), "avro")
+        events = [framed(1), framed(2)]
+        first = asyncio.create_task(schemas.prepare(events))
+        while schemas.lacking(events) != {2}:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
+        await schemas.prepare([framed(3)])
+        late.set()
+        await first
+        assert not schemas.lacking(events)
+
+    asyncio.run(main())
+
+
+def test_a_registry_is_asked_so_often_a_second_and_no_more(
+    server: RegistryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values may name any number of schemas that nobody has."""
+    monkeypatch.setattr(module, "REQUESTS_A_SECOND", 10)
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    async def work(schemas: Schemas) -> None:
+        monkeypatch.setattr(asyncio, "sleep", note)
+        await schemas.prepare([framed(number) for number in range(1, 31)])
+
+    run(server, work)
+    assert len(server.asked) == 30
+    assert len(pauses) == 20
+    assert 0.9 < max(pauses) <= 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gnomon.errors import ConfigError
+from gnomon.stream.route import users as module
 from gnomon.stream.route.users import Users
 
 
@@ -81,3 +82,25 @@ def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
         os.utime(file, (1000 + number, 1000 + number))
         users.look()
     assert set(users) == {"a", "b"}
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was when it was looked at counts, not what it is when it has been read."""
+    file = tmp_path / "users"
+    put(file, b"old\n")
+    read = module._read
+
+    def replaced(path: Path) -> frozenset[str]:
+        found = read(path)
+        monkeypatch.setattr(module, "_read", read)
+        put(file, b"new\n")
+        return found
+
+    monkeypatch.setattr(module, "_read", replaced)
+    users = Users(file)
+    assert set(users) == {"old"}
+    users.look()
+    users.look()
+    assert set(users) == {"new"}
