@@ -277,6 +277,9 @@ def test_an_audit_that_follows_waits_for_the_registry_and_reads_partitions_that_
         wait_for("it was told", lambda: f"{split.clean}[1]@0 key k: path /user/id" in follower.log.read_text(), 60)
         wait_for("it is ready", lambda: ready(follower)[0] == 200, 60)
         process_topics.admin.create_partitions([NewPartitions(split.clean, 6)])[split.clean].result(60)
+        known = process_topics.admin.list_topics
+        wait_for("they are there", lambda: len(known(timeout=30).topics[split.clean].partitions) == 6, 60)
+        clean = EventSender(kafka_process.bootstrap, split.clean)
         clean.send(Business(0, b"later", avro(2, "synthetic-2"), [], True), partition=5)
         clean.flush()
         wait_for("that too", lambda: f"{split.clean}[5]@0 key later: path" in follower.log.read_text(), 60)
