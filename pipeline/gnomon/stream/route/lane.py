@@ -23,7 +23,7 @@ TRANSACTION_SECONDS: Final = 0.1
 TRANSACTION_EVENTS: Final = 20_000
 TRANSACTION_BYTES: Final = 32 * 2**20
 """Bytes of the records of one transaction; a record that is larger has one of its own."""
-WAITING_EVENTS: Final = 20_000
+WAITING_EVENTS: Final = 5_000
 WAITING_BYTES: Final = 32 * 2**20
 """Records that wait here while a transaction ends, and their bytes, before no more are to be brought."""
 _PAUSE_SECONDS: Final = 1.0
@@ -97,7 +97,7 @@ class Lane:
     @property
     def is_overfull(self) -> bool:
         """Whether so much more was brought than there was room for that it is to be read again instead."""
-        return self._events >= 2 * WAITING_EVENTS or self._bytes >= 2 * WAITING_BYTES
+        return self._events >= 4 * WAITING_EVENTS or self._bytes >= 2 * WAITING_BYTES
 
     @property
     def seconds_stuck(self) -> float:
