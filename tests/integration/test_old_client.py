@@ -84,7 +84,11 @@ def test_an_older_client_reads_what_lands(old_python: Path, tmp_path: Path) -> N
     writer = LogWriter(root, "t", 0)
     writer.land(Batch(comparisons=[_row(1, "diff"), _row(2, "shadow_missing", "")], position=Position("t", 0, 2)))
     Maintainer(Layout(root), Retention(timedelta(days=9_999))).run(everything=True)
-    writer.land(Batch(comparisons=[_row(2, "match"), _row(3, "match")], position=Position("t", 0, 4)))
+    (late, found), third = _row(2, "match"), _row(3, "match")
+    revision = Batch(
+        comparisons=[(late, found), third], position=Position("t", 0, 4), replaced=[("r-2", late.started_at)]
+    )
+    writer.land(revision)
     export_store(Layout(root), exported, Selection(synthetic="include"))
     command = [str(old_python), "-c", PROGRAM, str(root / "catalog.duckdb"), str(exported)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")

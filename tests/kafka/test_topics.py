@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import ConfigResource, NewPartitions
+from confluent_kafka.admin import ConfigResource
 from tests.kafka.brokers import Broker, free_port
 from tests.kafka.fixtures import Topics
 
@@ -107,13 +107,13 @@ def test_what_has_to_be_remembered_is_not_compacted(
     assert config_of(f"{one}.clean") == ("compact", "60000")
     assert config_of(f"{one}.synthetic") == ("delete", "3600000")
     assert config_of(refused) == ("delete", str(7 * 24 * 3600 * 1000))
+    third = topics.make(partitions=3, config=config)
     (tmp_path / "gnomon.toml").write_text(
-        f'[[route]]\nfrom = "{other}"\nsynthetic = "{one}"\nquarantine = "{refused}"\n'
+        f'[[route]]\nfrom = "{other}"\nsynthetic = "{third}"\nquarantine = "{refused}"\n'
         'taint = { path = "/s", for = "1h" }\n'
     )
-    topics.admin.create_partitions([NewPartitions(one, 3)])[one].result(30)
     assert main(["route"]) == 2
-    assert f"taint is remembered by '{one}', and it is compacted (cleanup.policy)" in capsys.readouterr().err
+    assert f"taint is remembered by '{third}', and it is compacted (cleanup.policy)" in capsys.readouterr().err
 
 
 @pytest.mark.apache_kafka

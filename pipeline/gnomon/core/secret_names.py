@@ -66,8 +66,8 @@ _NUMERIC: Final = frozenset(
         *("ssn", "cardnumber"),
     )
 )
-# An object of this name may well be no secret: a session's user, a boarding pass.
-_ALSO_THINGS: Final = frozenset(("auth", "pass"))
+# An object of this name may well be no secret: a session's user, a boarding pass, cookies by their names.
+_ALSO_THINGS: Final = frozenset(("auth", "pass", "cookie", "cookies"))
 # Words that hold one of the others by chance.
 _LOOKALIKES: Final = re.compile("possession|obsession|secretar|tokeni[sz]")
 # What is about a secret and is none.

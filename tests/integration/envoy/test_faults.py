@@ -44,7 +44,7 @@ def test_a_shadow_that_hangs_holds_nobody_up(well: System, tmp_path: Path) -> No
         well.shadow.feeling = "hang"
         assert are_well(ask_many(port, "/hung"))
         assert are_well([ask(port, "POST", f"/search?hung={number}", b"x" * LARGE) for number in range(6)])
-        assert [asked for asked in well.shadow.asked if asked.target == "/search?hung=5"]
+        wait_for(lambda: [a for a in well.shadow.asked if a.target == "/search?hung=5"], "the shadow is asked too")
         assert set(well.collector.wait("/hung/0", ("live", "control"))) == {"live", "control"}
 
 
