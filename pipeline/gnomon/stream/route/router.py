@@ -110,7 +110,6 @@ class Router:
         self._bare: set[TP] = set()
         self._dropped: dict[TP, int] = {}
         self._begun_anew: set[TP] = set()
-        self._set_back: dict[TP, DependencyError] = {}
         self._stuck: set[TP] = set()
         self._opening = asyncio.Lock()
         self._stopping = False
@@ -237,8 +236,6 @@ class Router:
             return lane.following
         route, judge = self._routes[tp.topic]
         try:
-            if tp in self._set_back:
-                raise self._set_back[tp]
             check_outputs(route, await self._kafka.partitions(), tp.partition)
             sender = await self._kafka.start_sender(tp)
             try:
@@ -280,8 +277,9 @@ class Router:
         except (KafkaError, OSError, TimeoutError) as error:
             raise DependencyError(f"the broker does not tell where {_name(tp)} begins: {error}") from error
         if end is not None and (end < committed or tp in self._begun_anew):
-            self._set_back[tp] = _was_set_back(end, committed)
-            raise self._set_back[tp]
+            # It may grow past the position again. The broker may still be about to drop that, as it does with a topic
+            self._begun_anew.add(tp)
+            raise _was_set_back(end, committed)
         return committed
 
     async def _run(self, tp: TP, lane: Lane) -> None:
