@@ -14,7 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.kafka.brokers import KafkaProcess, start_broker, wait_for
 from tests.kafka.fixtures import Topics
@@ -240,10 +240,24 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
     send(*range(50))
     worker = start()
     done(50)
-    process_topics.admin.delete_topics([split.source], operation_timeout=30)[split.source].result(60)
-    wait_for("it is gone", lambda: split.source not in process_topics.admin.list_topics(timeout=30).topics, 60)
-    process_topics.admin.create_topics([NewTopic(split.source, 4, 1)], operation_timeout=30)[split.source].result(60)
-    wait_for("it is there", lambda: split.source in process_topics.admin.list_topics(timeout=30).topics, 60)
+    admin = process_topics.admin
+
+    def partitions() -> int:
+        found = admin.list_topics(timeout=30).topics.get(split.source)
+        return len(found.partitions) if found is not None else 0
+
+    def is_made_anew() -> bool:
+        """Whoever asks for the topic meanwhile makes the broker create it, with one partition: once more then."""
+        admin.delete_topics([split.source], operation_timeout=30)[split.source].result(60)
+        wait_for("it is gone", lambda: partitions() != 4, 60)
+        try:
+            admin.create_topics([NewTopic(split.source, 4, 1)], operation_timeout=30)[split.source].result(60)
+        except KafkaException:
+            return False
+        wait_for("it is there", lambda: partitions() == 4, 60)
+        return True
+
+    wait_for("the topic is made anew", is_made_anew, 120)
     send(*range(50, 60))
 
     def routed() -> list[int]:
