@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.structs import TopicPartition
 
 from gnomon.config import Kafka, Registry
 from gnomon.config.routes import read_routes
@@ -20,6 +17,7 @@ from gnomon.errors import DependencyError
 from gnomon.kafka import client_options, kafka_errors
 from gnomon.stream.route.app import check_transactions
 from gnomon.stream.route.preview import preview_route
+from gnomon.stream.route.reading import read_committed
 
 __all__ = ["Counted", "Orders"]
 
@@ -30,7 +28,6 @@ UNREADABLE: Final = b'{"order": "o-0", "total": 12.'
 """What an exporter wrote that nobody looks after any more."""
 _SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.1
-_POLL_MS: Final = 1_000
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -103,8 +100,7 @@ class Orders:
         return True
 
     async def _count(self) -> list[Counted]:
-        with kafka_errors(self._kafka, f"reading {self.topic}"):
-            return [await self._count_topic(topic) for topic in (self.topic, *self.outputs)]
+        return [await self._count_topic(topic) for topic in (self.topic, *self.outputs)]
 
     async def _preview(self) -> list[Counted]:
         [route] = read_routes(({"from": self.topic, "taint": TAINT},), None)
@@ -120,28 +116,10 @@ class Orders:
 
     async def _count_topic(self, topic: str) -> Counted:
         events, revenue = 0, 0.0
-        async with _reading(self._kafka, topic) as consumer, asyncio.timeout(_SECONDS):
-            ends = await consumer.end_offsets(consumer.assignment())
-            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-                for tp, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
-                    told = [_total(record.value) for record in records if record.offset < ends[tp]]
-                    events += len(told)
-                    revenue += sum(told)
+        async for _, records in read_committed(self._kafka, topic):
+            events += len(records)
+            revenue += sum(_total(record.value) for record in records)
         return Counted(topic, events, revenue)
-
-
-@asynccontextmanager
-async def _reading(kafka: Kafka, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    options: dict[str, Any] = {"enable_auto_commit": False, "isolation_level": "read_committed"}
-    consumer = AIOKafkaConsumer(**client_options(kafka), **options)
-    await consumer.start()
-    try:
-        parts = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        consumer.assign(parts)
-        await consumer.seek_to_beginning(*parts)
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 def _total(value: bytes | None) -> float:

@@ -16,10 +16,11 @@ from gnomon.kafka import check_connection, client_options, kafka_errors
 from gnomon.stream.names import read_any_names
 from gnomon.stream.topics import count_partitions
 
-__all__ = ["POLL_MS", "STILL_SECONDS", "add_partitions", "is_read", "read_back", "read_committed", "reading"]
+__all__ = ["POLL_MS", "add_partitions", "read_back", "read_committed", "reading"]
 
 POLL_MS: Final = 500
-STILL_SECONDS: Final = 60.0
+_MOST_RECORDS: Final = 5_000
+_STILL_SECONDS: Final = 60.0
 """After how long without anything new a read that has not come to its end is given up."""
 
 
@@ -80,8 +81,23 @@ async def add_partitions(kafka: Kafka, consumer: AIOKafkaConsumer, topic: str) -
         consumer.seek(tp, offset)
 
 
-async def is_read(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
-    """Whether all was read: up to the end, or up to where a transaction is still open."""
+async def _to_the_end(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
+    """Give what is assigned in order, up to the ends, or up to where a transaction is still open."""
+    moved = time.monotonic()
+    while not await _is_read(consumer, ends):
+        found = await consumer.getmany(timeout_ms=POLL_MS, max_records=_MOST_RECORDS)
+        for tp, records in found.items():
+            yield tp, records
+        if found:
+            moved = time.monotonic()
+        elif time.monotonic() - moved > _STILL_SECONDS:
+            names = ", ".join(sorted({tp.topic for tp in ends}))
+            raise DependencyError(f"nothing more came of {names} in {_STILL_SECONDS:.0f} s", "try again")
+
+
+async def _is_read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
     for tp, end in ends.items():
         stable = consumer.last_stable_offset(tp)
         if await consumer.position(tp) < min(end, end if stable is None or stable < 0 else stable):
@@ -103,14 +119,8 @@ async def read_committed(kafka: Kafka, topic: str) -> AsyncIterator[tuple[int, l
     with kafka_errors(kafka, f"reading {topic}"):
         async with reading(kafka, topic, {}) as consumer:
             ends = await consumer.end_offsets(list(consumer.assignment()))
-            moved = time.monotonic()
-            while not await is_read(consumer, ends):
-                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=10_000)
-                moved = time.monotonic() if found else moved
-                if time.monotonic() - moved > STILL_SECONDS:
-                    raise DependencyError(f"nothing more came of {topic} in {STILL_SECONDS:.0f} s", "try again")
-                for tp, records in found.items():
-                    yield tp.partition, [record for record in records if record.offset < ends[tp]]
+            async for tp, records in _to_the_end(consumer, ends):
+                yield tp.partition, [record for record in records if record.offset < ends[tp]]
 
 
 async def read_back(kafka: Kafka, topic: str, partition: int, since: int) -> AsyncIterator[list[Any]]:
@@ -134,13 +144,7 @@ async def read_back(kafka: Kafka, topic: str, partition: int, since: int) -> Asy
                 if first is None:
                     return
                 consumer.seek(tp, first.offset)
-                moved = time.monotonic()
-                while not await is_read(consumer, ends):
-                    found = (await consumer.getmany(tp, timeout_ms=POLL_MS, max_records=5_000)).get(tp)
-                    if found:
-                        moved = time.monotonic()
-                        yield found
-                    elif time.monotonic() - moved > STILL_SECONDS:
-                        raise DependencyError(f"nothing more came of {topic} in {STILL_SECONDS:.0f} s", "try again")
+                async for _, records in _to_the_end(consumer, ends):
+                    yield records
     except ConfigError as error:
         raise DependencyError(str(error)) from error
