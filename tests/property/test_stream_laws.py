@@ -106,6 +106,7 @@ class World:
             else:
                 self.intake.answer(recall, Found(members, at_us=START))
         collected = self.intake.collect(everything=everything)
+        self.intake.settle()  # so that each request had a moment in which others could join it
         state = self.intake.handed_on()
         self._commit(collected, state)
         if not lost:

@@ -211,15 +211,20 @@ class Intake:
         """Take the answer to one of `recalls`."""
         self._handle(self.joiner.recalled(recall.request_id, found))
 
+    def settle(self) -> None:
+        """Take it that a moment has passed: what is complete by now may land."""
+        self._settled |= self._ready
+        self._ready = {}
+
     def collect(self, *, everything: bool) -> Collected:
         """Give what is to land, and count it as on its way.
 
-        A request is given the second time it could be, or when `everything` is asked for: who comes a moment after
-        its request was complete, a control that nobody announced or a duplicate, is still joined to it.
+        That is what was complete when `settle` was last called, or everything that is: who comes a moment after its
+        request was complete, a control that nobody announced or a duplicate, is still joined to it.
         """
-        chosen = self._settled | self._ready if everything else self._settled
-        self._settled = {} if everything else self._ready
-        self._ready = {}
+        if everything:
+            self.settle()
+        chosen, self._settled = self._settled, {}
         chosen_all = [*self._displaced, *chosen.values()]
         collected = Collected(chosen_all, self.rejects, self._done, self._populations.drain())
         self._on_the_way.update(chosen)

@@ -38,6 +38,9 @@ _SECONDS_A_SLICE: Final = 0.02
 _REQUESTS_A_BATCH: Final = 5000
 _RECALLS_AT_ONCE: Final = 5000
 _SECONDS_A_BATCH: Final = 0.5
+_SECONDS_OF_PATIENCE: Final = 0.2
+"""How long what is complete waits at least, for a control that nobody announced or a duplicate."""
+
 _SECONDS_WITHOUT_RESULTS: Final = 10.0
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -96,6 +99,7 @@ class Partition:
         self._landing: asyncio.Task[None] | None = None
         self._name = f"{self.topic}[{self.number}]"
         self._began = perf_counter()
+        self._settled_at: float | None = None
         self._told = Counts()
         self.closed = False
         self.stopping = False
@@ -144,7 +148,7 @@ class Partition:
             self.intake.take(record, now_us)
         self.intake.shed()
         if idle:
-            self._began = perf_counter()
+            self._begin()
         self._count()
 
     def _count(self) -> None:
@@ -155,13 +159,24 @@ class Partition:
         metrics.clock_skew_records.inc(counts.ahead - self._told.ahead)
         self._told = msgspec.structs.replace(counts)
 
+    def _begin(self) -> None:
+        """Begin a batch."""
+        self._began, self._settled_at = perf_counter(), None
+
     def _due(self) -> bool:
+        """Whether a batch is to land; a moment before, what is complete settles."""
         intake = self.intake
         if not intake.has_work:
             return False
-        full = intake.ready >= _REQUESTS_A_BATCH or len(intake.recalls) >= _RECALLS_AT_ONCE
-        patience = _SECONDS_A_BATCH if intake.has_results else _SECONDS_WITHOUT_RESULTS
-        return full or perf_counter() - self._began >= patience
+        now = perf_counter()
+        if self._settled_at is None and now - self._began >= _SECONDS_A_BATCH - _SECONDS_OF_PATIENCE:
+            intake.settle()
+            self._settled_at = now
+        if intake.ready >= _REQUESTS_A_BATCH or len(intake.recalls) >= _RECALLS_AT_ONCE:
+            return True
+        if not intake.has_results:
+            return now - self._began >= _SECONDS_WITHOUT_RESULTS
+        return self._settled_at is not None and now - self._settled_at >= _SECONDS_OF_PATIENCE
 
     async def _flush(self) -> None:
         """Look up, compare, and hand a batch over to be landed."""
@@ -169,7 +184,7 @@ class Partition:
         await self._landed_before()
         if self.closed:
             return
-        self._began = perf_counter()
+        self._begin()
         everything = self.stopping or self.intake.ready >= _REQUESTS_A_BATCH
         collected = self.intake.collect(everything=everything)
         if collected.is_empty:
