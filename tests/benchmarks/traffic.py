@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -79,8 +79,13 @@ def record(role: str, number: int, started_us: int, duration_us: int, document: 
     )
 
 
-def pairs(count: int, seed: int = 1) -> Iterator[tuple[bytes, bytes]]:
-    """Make live and shadow records of `count` requests; the second, fourth, ... differ."""
+def every_other(number: int) -> bool:
+    """Whether the request of this number differs: the second, the fourth, ..."""
+    return number % 2 == 1
+
+
+def pairs(count: int, seed: int = 1, differs: Callable[[int], bool] = every_other) -> Iterator[tuple[bytes, bytes]]:
+    """Make live and shadow records of `count` requests; `differs` says which differ."""
     rng = random.Random(seed)
     for number in range(count):
         document = body(rng, number)
@@ -88,5 +93,5 @@ def pairs(count: int, seed: int = 1) -> Iterator[tuple[bytes, bytes]]:
         live, shadow = rng.randint(2_000, 9_000), rng.randint(2_000, 9_500)
         yield (
             record("live", number, started, live, document),
-            record("shadow", number, started + 150, shadow, differing(document) if number % 2 else document),
+            record("shadow", number, started + 150, shadow, differing(document) if differs(number) else document),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ class LazyGroup(ClosestGroup):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(metadata.version("gnomon"), prog_name="gnomon", message="%(prog)s %(version)s")
+@click.version_option(package_name="gnomon", prog_name="gnomon", message="%(prog)s %(version)s")
 @click.option(
     "--config",
     metavar="FILE",

@@ -280,11 +280,6 @@ class Worker:
             for drain in late:
                 drain.cancel()
 
-    async def close(self) -> None:
-        """Let go of everything."""
-        await self.revoke(list(self.partitions))
-        self._upkeep.shutdown(wait=False)
-
     def _lose(self, topic: str, number: int) -> None:
         now, tp = time.monotonic(), TP(topic, number)
         known = self._lost.get(tp)
