@@ -131,6 +131,12 @@ class KafkaProcess:
         return self._addresses[listener]
 
     @property
+    def pid(self) -> int:
+        """The process that was started last."""
+        assert self._process is not None, "the broker was never started"
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether the process is there; a paused one is."""
         return self._process is not None and self._process.poll() is None

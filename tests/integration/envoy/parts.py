@@ -154,6 +154,12 @@ class CollectorProcess:
             self._process = subprocess.Popen(command, env=environment, cwd=self.file.parent, stderr=log)
         wait_for(self._listens, "the collector's start")
 
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
