@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 from tests.kafka.brokers import Broker, wait_for
 from tests.kafka.fixtures import Topics
 from tests.kafka.workers import SECOND, Sender, Store, WorkerProcess, in_order, now_us, pairs
@@ -173,6 +173,18 @@ def test_a_clock_a_year_ahead_closes_no_other_window(kafka: Broker, topic: str, 
         ("match", False, 50),
         ("shadow_missing", False, 8),
     ]
+
+
+def test_the_mark_of_a_transaction_keeps_no_window_open(kafka: Broker, topic: str, store: Store, start: Start) -> None:
+    """A live record that nobody answers, the last of its partition but for the mark, is missing its shadow in time."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"{topic}-emitter"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, msgspec.json.encode(exchange("alone", started_us=now_us())), b"alone")
+    producer.commit_transaction(30)
+    start({"JOIN_WINDOW": "1s"})
+    store.wait_for(1, 60)
+    assert store.rows("SELECT outcome FROM comparisons") == [("shadow_missing",)]
 
 
 def test_a_late_counterpart_is_compared_with_what_kafka_still_has(

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _TICK_SECONDS: Final = 0.1
 _MAINTENANCE_SECONDS: Final = 10.0
+_METADATA_MILLISECONDS: Final = 30_000
 _MAX_POLL_RECORDS: Final = 1000
 _SLICES_QUEUED: Final = 4
 
@@ -152,6 +153,8 @@ def faust_settings(settings: Settings, max_poll_records: int = _MAX_POLL_RECORDS
         "topic_allow_declare": False,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": 4 << 20,
+        # So soon partitions that were added are read, and topics that were made anew
+        "consumer_metadata_max_age_ms": _METADATA_MILLISECONDS,
         "broker_max_poll_records": max_poll_records,
         "broker_session_timeout": session,
         "broker_heartbeat_interval": session / 4,

@@ -93,6 +93,9 @@ class Intake:
         state: What `handed_on` of the last owner gave; empty for none.
         landed: Whether something of a request, by its id and start, has landed before.
         populations: Counts live answers; each record once in the life of the partition, whoever owns it.
+
+    `last` is the last record that was read, its offset and its timestamp in epoch milliseconds: in a topic of the same
+    name that was made anew there is another.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Intake:
         self._populations = populations
         self._counted_below = known.counted
         self.offsets = Offsets(known.following, known.open)
+        self.last = known.last
         self.watermark = Watermark(options.skew_us, known.watermark_us)
         self.joiner = Joiner(options.window_us, options.lateness_us, options.horizon_us, options.expect)
         self.joiner.advance(known.watermark_us)
@@ -129,6 +133,7 @@ class Intake:
         """Take one record in; `now_us` is what the clock shows."""
         if not self.offsets.read(record.offset):
             return
+        self.last = (record.offset, record.timestamp)
         self.counts.records += 1
         place = Place(self._place.source, partition=self._place.partition, offset=record.offset)
         if record.value is None:
@@ -255,6 +260,7 @@ class Intake:
             "open": [[first, past] for first, past in ranges],
             "watermark_us": self.joiner.watermark_us,
             "counted": max(self._counted_below, self.offsets.following),
+            "last": None if self.last is None else list(self.last),
         }
 
     @property
@@ -327,6 +333,7 @@ class _State(msgspec.Struct):
     open: list[tuple[int, int]] = []
     watermark_us: int = 0
     counted: int = 0
+    last: tuple[int, int] | None = None
 
 
 def read_record(record: Record, place: Place) -> Exchange | Reject:

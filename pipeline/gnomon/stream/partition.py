@@ -52,6 +52,9 @@ class LooksBack(Protocol):
         """Raises DependencyError when the broker does not answer."""
         ...
 
+    async def close(self) -> None:
+        """Let go of the connection."""
+
 
 class Tells(Protocol):
     """Tells others what was found."""

@@ -137,6 +137,7 @@ class Consumer(driver.Consumer):
         self._landed: dict[TP, int] = {}
         self._epochs: dict[TP, int] = {}
         self._sought: dict[TP, int] = {}
+        self._given: dict[TP, int] = {}
         self._moving: set[TP] = set()
         self._held: set[TP] = set()
         self._read_offset = _NotTracked()
@@ -157,6 +158,16 @@ class Consumer(driver.Consumer):
         """Take note that every record of a partition below `offset` is durable downstream; never goes back."""
         self._landed[tp] = max(offset, self._landed.get(tp, 0))
 
+    async def is_past(self, tp: TP, end: int, following: int) -> bool:
+        """Whether no record is left below `end` for who has taken those below `following`.
+
+        What lies between may be marks of transactions, or offsets of records that are gone.
+        """
+        if following >= end:
+            return True
+        position = await self.position(tp)
+        return position is not None and position >= end and self._given.get(tp, 0) <= following
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch, and give one message for each partition that has records."""
         epochs = dict(self._epochs)
@@ -164,6 +175,9 @@ class Consumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         if not records or self.should_stop:
             return
+        for tp, batch in records.items():
+            if batch:
+                self._given[tp] = batch[-1].offset + 1
         if not self.flow_active:
             await self._seek_again()
             return
@@ -211,6 +225,7 @@ class Consumer(driver.Consumer):
         """Read a partition from `offset` on; slices that were fetched before are no longer current."""
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
         self._sought[partition] = offset
+        self._given.pop(partition, None)
         await self._seek(partition, offset)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -218,6 +233,7 @@ class Consumer(driver.Consumer):
         for tp in revoked:
             self._landed.pop(tp, None)
             self._sought.pop(tp, None)
+            self._given.pop(tp, None)
         self._held -= revoked
         await super().on_partitions_revoked(revoked)
 

@@ -60,6 +60,9 @@ class ConsumerPort(Protocol):
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
         """Ask the broker where partitions end."""
 
+    async def is_past(self, tp: TP, end: int, following: int) -> bool:
+        """Whether no record is left below an end for who has taken those below another offset."""
+
 
 class _Loss(NamedTuple):
     """When another took a partition over, the first time and the last."""
@@ -131,7 +134,10 @@ class Worker:
     async def _start_of(self, consumer: ConsumerPort, tp: TP, committed: int | None, end: int | None) -> int | None:
         partition = self.partitions.get(tp)
         if partition is not None and not partition.closed:
-            return partition.intake.offsets.following
+            last = partition.intake.last
+            if last is None or not await self._holds_another(tp, *last):
+                return partition.intake.offsets.following
+            committed = (await consumer.earliest_offsets(tp)).get(tp, 0)
         await self.revoke([tp])
         try:
             return await self._open(consumer, tp, committed, end)
@@ -201,12 +207,13 @@ class Worker:
 
             async def is_idle(tp: TP = tp, partition: Partition = partition) -> bool:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    ends = await consumer.highwaters(tp)
-                return ends.get(tp, -1) <= partition.intake.offsets.following
+                    end = (await consumer.highwaters(tp)).get(tp)
+                    return end is not None and await consumer.is_past(tp, end, partition.intake.offsets.following)
 
             await partition.tick(is_idle)
             with suppress(AssertionError):  # it is no longer ours
-                self._ends[tp] = consumer.highwater(tp) or 0
+                end, following = consumer.highwater(tp) or 0, partition.intake.offsets.following
+                self._ends[tp] = following if await consumer.is_past(tp, end, following) else end
 
     async def take_back(self, consumer: ConsumerPort, seconds: float) -> None:
         """Open anew what another has taken over, and what is ours all the same `seconds` later, by the group's word.
@@ -279,6 +286,7 @@ class Worker:
                 logger.warning("%d partitions could not land all that was complete; it is read again", len(late))
             for drain in late:
                 drain.cancel()
+        await self._shared.lookback.close()
 
     def _lose(self, topic: str, number: int) -> None:
         now, tp = time.monotonic(), TP(topic, number)
@@ -289,7 +297,8 @@ class Worker:
         """Take a partition over; give where to read from, None for wherever the consumer stands.
 
         The log's word counts: a batch and its position land together. What is committed on Kafka is behind it, and
-        counts where the log knows nothing. Positions past the end are those of a topic that is gone.
+        counts where the log knows nothing. Positions past the end, and those behind another record than was read, are
+        those of a topic that is gone.
         """
         writer = await asyncio.to_thread(self._log.open, tp.topic, tp.partition)
         state: dict[str, JsonValue] = dict(writer.state)
@@ -307,18 +316,27 @@ class Worker:
     async def _within_topic(
         self, consumer: ConsumerPort, tp: TP, state: dict[str, JsonValue], end: int | None
     ) -> dict[str, JsonValue]:
-        following = state.get("following")
-        if end is None or not isinstance(following, int) or following <= end:
+        if end is None:
             return state
+        match state:
+            case {"following": int(following)} if following > end:
+                why = f"ends at {end}, before {following} where it was read to"
+            case {"last": [int(offset), int(timestamp)]} if await self._holds_another(tp, offset, timestamp):
+                why = f"has another record at {offset} than was read there"
+            case _:
+                return state
         beginning = (await consumer.earliest_offsets(tp)).get(tp, 0)
-        logger.warning(
-            "%s[%d] ends at %d, before %d where it was read to: it was made anew, and is read from its beginning",
-            tp.topic,
-            tp.partition,
-            end,
-            following,
-        )
+        logger.warning("%s[%d] %s: it was made anew, and is read from its beginning", tp.topic, tp.partition, why)
         return {"following": beginning}
+
+    async def _holds_another(self, tp: TP, offset: int, timestamp: int) -> bool:
+        """Whether a record that was read has given way to another; where nobody can say, it has not."""
+        try:
+            record = (await self._shared.lookback.read(tp.topic, tp.partition, [offset])).get(offset)
+        except DependencyError as error:
+            logger.warning("%s[%d] may have been made anew: %s", tp.topic, tp.partition, error)
+            return False
+        return record is not None and record.timestamp != timestamp
 
     def _partition(self, consumer: ConsumerPort, tp: TP, place: Place, intake: Intake, writer: Writer) -> Partition:
         return Partition(place, intake, writer, self._shared, lambda offset: consumer.landed(tp, offset))

@@ -126,6 +126,9 @@ class ListKafka:
         self.asked += offsets
         return {offset: self.records[offset] for offset in offsets if offset not in self.gone}
 
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
 
 class Listener:
     """Remembers what is sent."""

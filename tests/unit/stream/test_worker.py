@@ -63,6 +63,10 @@ class Position:
             raise KafkaConnectionError
         return dict.fromkeys(tps, len(self.kafka.records))
 
+    async def is_past(self, _: TP, end: int, following: int) -> bool:
+        """Whether all that is left was deleted."""
+        return all(one.offset in self.kafka.gone for one in self.kafka.records[following:end])
+
     def poll(self, count: int = 1000) -> Slice:
         """Fetch."""
         records = [one for one in self.kafka.records[self.at :] if one.offset not in self.kafka.gone][:count]
@@ -164,21 +168,31 @@ def test_where_the_log_knows_something_it_counts(bench: Bench, committed: int | 
     run(check)
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning(bench: Bench) -> None:
-    """A position past the end is another topic's."""
+@pytest.mark.parametrize(
+    ("numbers", "is_running"),
+    [((7,), False), ((4, 5, 6, 7), False), ((4, 5, 6, 7), True)],
+    ids=["shorter", "longer", "longer, while the worker runs"],
+)
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    bench: Bench, numbers: tuple[int, ...], *, is_running: bool
+) -> None:
+    """A position past the end is another topic's, and so is one behind another record than was read there."""
 
     async def check() -> None:
         bench.send(1, 2, 3)
         await bench.assign()
         await bench.read()
-        await bench.worker.stop()
         bench.kafka.records.clear()
-        bench.send(7)
-        bench.worker = bench.another()
+        for number in numbers:
+            for one in pair(f"r-{number}", {"n": number}, {"n": number}):
+                bench.kafka.send(one, STARTED_US + 1_000_000)
+        if not is_running:
+            await bench.worker.stop()
+            bench.worker = bench.another()
         assert await bench.assign(committed=6) == 0
         await bench.read()
         await bench.worker.stop()
-        assert "r-7" in bench.log.rows
+        assert {f"r-{number}" for number in numbers} <= set(bench.log.rows)
 
     run(check)
 
@@ -340,5 +354,20 @@ def test_it_says_where_each_partition_stands(bench: Bench) -> None:
         assert (state.topic, state.partition, state.lag_records, state.pending_requests) == (*TP0, 0, 1)
         assert state.pending_bytes > 0
         assert state.watermark_age_seconds is not None
+
+    run(check)
+
+
+def test_what_is_no_record_at_the_end_of_a_partition_is_no_lag(bench: Bench) -> None:
+    """The mark of a transaction is never read."""
+
+    async def check() -> None:
+        at = STARTED_US - 2 * 365 * 86_400_000_000
+        bench.kafka.send(exchange("alone", started_us=at), at)
+        bench.kafka.gone.add(bench.kafka.send(None, at).offset)
+        await bench.assign()
+        await bench.read()
+        await bench.worker.tick(bench.consumer)
+        assert [state.lag_records for state in bench.worker.states()] == [0]
 
     run(check)
