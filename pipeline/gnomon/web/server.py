@@ -12,6 +12,7 @@ from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gnomon.config import Web
 from gnomon.errors import ConfigError, DependencyError
@@ -21,6 +22,8 @@ from gnomon.web.guard import is_loopback, split_address
 __all__ = ["guarding_token", "listen_on", "serve"]
 
 MOST_CONNECTIONS: Final = 128
+ASKING_SECONDS: Final = 10.0
+"""How long a client may take to ask, from when it connected or got its last answer."""
 
 
 def guarding_token(web: Web) -> str | None:
@@ -63,6 +66,7 @@ async def serve(app: Starlette, listening: socket.socket) -> None:
         app,
         log_config=None,
         access_log=False,
+        http=_Connection,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=15,
@@ -78,6 +82,37 @@ async def serve(app: Starlette, listening: socket.socket) -> None:
         await server.serve([listening])
     finally:
         app.state.give_up()  # or the end of the process would wait for what nobody waits for
+
+
+class _Connection(H11Protocol):
+    """Hangs up on a client that does not ask: it holds one of few connections."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect a request."""
+        super().connection_made(transport)
+        self._expect()
+
+    def on_response_complete(self) -> None:
+        """Expect another one."""
+        super().on_response_complete()
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing more."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(ASKING_SECONDS, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if getattr(self.cycle, "response_complete", True):  # before the first request there is no cycle
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):
