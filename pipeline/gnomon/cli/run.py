@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ from click.shell_completion import shell_complete
 
 from gnomon.cli.app import COMPLETION_VARIABLE, app
 from gnomon.cli.text import one_line
-from gnomon.errors import GnomonError, UsageError
+from gnomon.errors import DependencyError, GnomonError, UsageError
 
 __all__ = ["BUG", "INTERRUPTED", "NO_READER", "main"]
 
@@ -24,6 +25,8 @@ INTERRUPTED: Final = 130
 NO_READER: Final = 141
 """128 + SIGPIPE: whoever read the output has gone, `gnomon query ... | head`."""
 
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `gnomon` with these arguments (the process's own by default) and give the exit code."""
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if instruction is not None:
         return shell_complete(app, {}, "gnomon", COMPLETION_VARIABLE, instruction)
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # closed by the shell, `>&-`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the process lives
     try:
         return _run([*given])  # click takes from the list as it parses
     except click.UsageError as error:
@@ -44,11 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # What is still buffered has no reader either; without this Python would complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return NO_READER
     except Exception as error:  # noqa: BLE001 - the last resort of the program
-        return _our_bug(error, debug="--debug" in given)
+        return _unforeseen(error, debug="--debug" in given)
 
 
 def _run(arguments: list[str]) -> int:
@@ -59,6 +63,11 @@ def _run(arguments: list[str]) -> int:
         result = done.exit_code
     sys.stdout.flush()
     return result if isinstance(result, int) else 0
+
+
+def _drop_output() -> None:
+    """Let go of what is still buffered: without this Python would complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(sentence: str, code: int) -> int:
@@ -74,7 +83,11 @@ def _wrong_use(error: click.UsageError) -> int:
     return _say(f"{error.format_message().rstrip('.')}; see '{where} --help'", UsageError.exit_code)
 
 
-def _our_bug(error: Exception, *, debug: bool) -> int:
+def _unforeseen(error: Exception, *, debug: bool) -> int:
+    """What no other layer has words for: output that has nowhere to go, else a bug of ours."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+        _drop_output()
+        return _say(f"the output cannot be written: {error.strerror}", DependencyError.exit_code)
     if debug:
         traceback.print_exception(error)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -100,6 +100,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = getattr(self.app, "isolation_level", "read_uncommitted")  # noqa: SLF001
         return consumer
 
+    async def seek_here(self, partition: TP, offset: int) -> None:
+        """Seek in this thread: from another one, as Faust does it, the fetcher loses what it is just giving out."""
+        await self.call_thread(self._ensure_consumer().seek, partition, offset)
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         assigned = self.assignment()
         wanted = {
@@ -227,6 +231,9 @@ class Consumer(driver.Consumer):
         self._sought[partition] = offset
         self._given.pop(partition, None)
         await self._seek(partition, offset)
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        await cast("_ConsumerThread", self._thread).seek_here(partition, offset)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget what had landed: the next owner says it anew."""

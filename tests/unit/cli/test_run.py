@@ -133,6 +133,21 @@ def test_a_broken_pipe_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.C
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [("> /dev/full", 4, "gnomon: the output cannot be written: No space left on device\n"), (">&-", 0, "")],
+    ids=["a full disk", "closed"],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_has_nowhere_to_go(tmp_path: Path, redirection: str, code: int, said: str) -> None:
+    """A full disk is no bug of ours, and who closes the output does not want it."""
+    program = f"{sys.executable} -c 'from gnomon.cli import main; import sys; sys.exit(main())' config show"
+    done = subprocess.run(
+        ["bash", "-c", f"{program} {redirection}"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, said)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_a_completion_script(run: Run, shell: str) -> None:
     """The script asks gnomon for what fits."""
