@@ -145,7 +145,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     `records` counts what was read, `rejects` what was refused, `incomparable` says why bodies could not be
     compared. `comparisons` counts rows of role shadow, `pairs` those with both sides; `new`, `unchanged` and
     `replaced` say what landing them did to the database. `scored` is how many requests `divergence_rate` is of; it
-    is None when nothing could be compared.
+    is None when nothing could be compared. `first_reject` is the place of the first record that was refused, and why.
     """
 
     run: str
@@ -153,6 +153,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     db: str
     records: int
     rejects: int
+    first_reject: str | msgspec.UnsetType = msgspec.UNSET
     duplicates: int
     comparisons: int
     pairs: int
@@ -170,6 +171,16 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     endpoints: list[EndpointStat]
     fields: list[FieldStat]
+
+    @property
+    def unread(self) -> bool:
+        """Whether there were records, and none of them could be read."""
+        return 0 < self.records == self.rejects
+
+    @property
+    def shadowless(self) -> bool:
+        """Whether no record of a shadow was seen at all: what is expected and never came is no rate of divergence."""
+        return self.comparisons == self.outcomes.shadow_missing
 
 
 class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
