@@ -201,6 +201,17 @@ def test_hints_name_the_database_where_it_is_not_what_a_command_reads_by_itself(
     assert '(gnomon query "FROM rejects" says why)' in run("compare", capture).out
 
 
+def test_the_capture_of_the_documentation_can_be_pasted(run: Run) -> None:
+    """What docs/release-day.md prints is a capture as it stands, and shows what it says."""
+    page = (Path(__file__).parents[3] / "docs" / "release-day.md").read_text(encoding="utf-8")
+    Path("first.ndjson").write_text(page.split("```json\n")[1].split("```")[0], encoding="utf-8")
+    ended = run("compare", "first.ndjson")
+    assert ended.code == 0
+    assert "; 1 divergence in 1 comparison\n" in ended.out
+    assert "\n2 records in " in ended.out
+    assert "GET /carts/{id}" in ended.out
+
+
 def test_a_report_is_written_beside(run: Run, capture: Path) -> None:
     """`--report` writes an HTML file of this run, and the tables end with its name."""
     ended = run("compare", capture, "--report", "out.html")
