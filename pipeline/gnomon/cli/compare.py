@@ -111,8 +111,7 @@ def compare(context: click.Context, /, **options: Any) -> int:  # noqa: ANN401 -
     if summary.unread:
         raise InputError(
             f"{_none_of(summary.records)} could be read; the first is {summary.first_reject}",
-            f'see the rest with gnomon query "SELECT source, line, reason FROM rejects"{hint}, and name what the '
-            "captures are by --format",
+            f'see the rest with gnomon query "FROM rejects"{hint}, and name what the captures are by --format',
         )
     return 0 if given.fail_over is None else gate(summary, given.fail_over)
 

@@ -65,7 +65,9 @@ def headline(report: Report) -> Headline:
     if report.divergence_rate is None:
         return Headline("–", "nothing could be compared", "No request has answers of both sides.", rest, "unknown")
     if report.comparisons == report.outcomes.shadow_missing:
-        asked = f"{plural(report.comparisons, 'live request')} should have an answer of a shadow, and none was recorded."
+        asked = (
+            f"{plural(report.comparisons, 'live request')} should have an answer of a shadow, and none was recorded."
+        )
         return Headline("–", "no shadow was seen", asked, rest, "unknown")
     net = " Net of the control." if report.control_outcomes is not None else ""
     if report.scored is not None and report.scored < number:
