@@ -298,9 +298,11 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
 
     `code` is the limit exceeded (`max_divergence`, `max_endpoint_divergence`, `max_error_increase`,
     `max_latency_shift.p50`, `max_latency_shift.p99`), the same after `undecided_` where its interval is on both sides
-    of the limit, `min_pairs`, `unknown_name` where nothing that landed has the service or target that was asked for
-    (`message` says what there is), `control_coverage` where a control answered too few requests (`rate`: the share), or
-    `field` for a field that diverges and keeps the limits. Fields have a pattern and a kind, whatever their code.
+    of the limit, `min_pairs` (`message` says why there are none, where that is known), `unknown_name` where nothing
+    that landed has the service, target or flag that was asked for (`message` says what there is),
+    `control_coverage` where a control answered too few requests (`rate`: the share), or `field` for a field that
+    diverges and keeps the limits. Fields have a pattern and a kind, whatever their code; of a canary's changed type the
+    `message` says which types.
     Where there are fewer than `min_pairs`, a limit that is exceeded has `undecided_` before it too. `rate` is a share,
     or a shift for latencies.
     """
