@@ -138,6 +138,7 @@ class _Run:
         )
         self.records = 0
         self.rejects = 0
+        self.first_reject: str | msgspec.UnsetType = msgspec.UNSET
         self.unread: Counter[str] = Counter()
         self.populations = engine.populations()
         self.evidence = EvidenceBudget(request.settings.limits.evidence)
@@ -245,7 +246,10 @@ class _Run:
 
     def _reject(self, reject: Reject) -> None:
         self.rejects += 1
-        self.stage.add_reject(self.engine.redact_reject(reject))
+        redacted = self.engine.redact_reject(reject)
+        if self.first_reject is msgspec.UNSET:
+            self.first_reject = f"{redacted.place}: {redacted.reason}"
+        self.stage.add_reject(redacted)
 
     def _report(self, statistics: Statistics) -> None:
         if self.request.report is None:
@@ -287,6 +291,7 @@ class _Run:
             db=str(self.request.db),
             records=self.records,
             rejects=self.rejects,
+            first_reject=self.first_reject,
             duplicates=totals.duplicates,
             comparisons=totals.comparisons,
             pairs=totals.pairs,

@@ -16,8 +16,9 @@ from __future__ import annotations
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -26,8 +27,9 @@ import msgspec
 from gnomon.compare import build_engine
 from gnomon.core.compare import Findings, outcome_of
 from gnomon.core.join import Joined, Member
+from gnomon.core.reach import Reach, UnmetRule
 from gnomon.core.review import may_reveal, review_differences, same_alignment
-from gnomon.core.rules import RuleSet, parse_rules
+from gnomon.core.rules import Rule, RuleSet, parse_rules
 from gnomon.engine import Engine
 from gnomon.model import Comparison, Difference, DifferenceKind, Exchange
 from gnomon.store import JudgedRequest, RunRecord, Selection, StagedRun, open_store, work_directory
@@ -67,7 +69,7 @@ class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `hidden` counts those whose old rules may have hidden what the new rules would show, `evidence_gone` those whose
     exchanges were not kept and whose differences do not suffice. Both keep their rows as they were. `fields` are those
-    that change, the most changed first, `MAX_FIELDS` at most.
+    that change, the most changed first, `MAX_FIELDS` at most. `unmet` are rules that nothing judged was under.
     """
 
     rules: str
@@ -79,6 +81,7 @@ class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
     before: OutcomeCounts
     after: OutcomeCounts
     fields: list[FieldChange] = []
+    unmet: list[UnmetRule] = []
     dry_run: bool
 
 
@@ -100,7 +103,7 @@ def rejudge(
         DependencyError: Another process has it open.
     """
     started_at = datetime.now(UTC)
-    tally = _Tally()
+    tally = _Tally(Reach(rules))
     layout = store_at(db) if is_store(db) else None
     with work_directory(layout.tmp / "rejudge" if layout else db) as work_dir:
         # What is judged again of a store lands in a database of its own first.
@@ -139,13 +142,14 @@ def rejudge(
                 )
                 if layout is not None:
                     rewrite_store(layout, target, Maintainer(layout, Retention.of(settings)), now)
-    return tally.summary(rules.version, dry_run=dry_run)
+    return tally.summary(rules.version, reviewer.old_rules(), dry_run=dry_run)
 
 
 class _Tally:
     """Counts of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach) -> None:
+        self.reach = reach
         self.before: Counter[str] = Counter()
         self.after: Counter[str] = Counter()
         self.comparisons = 0
@@ -156,6 +160,7 @@ class _Tally:
 
     def count(self, old: Judged, new: Judged) -> None:
         self.comparisons += 1
+        self.reach.see(new[0].service, new[0].endpoint, chain(old[1], new[1]))
         self.changed += old[0].outcome != new[0].outcome
         if old[0].role == "shadow":
             self.before[old[0].outcome] += 1
@@ -175,7 +180,7 @@ class _Tally:
             for (endpoint, pattern, kind), before, after in changed[:MAX_FIELDS]
         ]
 
-    def summary(self, version: str, *, dry_run: bool) -> RejudgeSummary:
+    def summary(self, version: str, before: Sequence[Rule], *, dry_run: bool) -> RejudgeSummary:
         return RejudgeSummary(
             rules=version,
             comparisons=self.comparisons,
@@ -186,6 +191,7 @@ class _Tally:
             before=OutcomeCounts(**self.before),
             after=OutcomeCounts(**self.after),
             fields=self.changes(),
+            unmet=self.reach.unmet(before),
             dry_run=dry_run,
         )
 
@@ -206,6 +212,7 @@ class _Reviewer:
         anew = {(new.role, new.target): (new, differences) for new, differences in self._anew(exchanges)}
         marked = _MARK.search(answers) is not None
         for old, differences in request.comparisons:
+            self._rules_of(old.rules)
             if self._target not in (None, old.target):
                 continue  # a control comes along for what it says of noise
             judged = anew.get((old.role, old.target))
@@ -234,6 +241,10 @@ class _Reviewer:
             redacted = self._engine.redacted(exchange, endpoint)
             if redacted != exchange or endpoint != old.endpoint:
                 yield redacted, endpoint
+
+    def old_rules(self) -> list[Rule]:
+        """Give the rules that what was judged had been compared under."""
+        return [rule for rules in self._old.values() if rules is not None for rule in rules.file.rule]
 
     def _anew(self, exchanges: list[Exchange]) -> Iterator[Judged]:
         """Compare stored exchanges; only sides that were stored are known."""

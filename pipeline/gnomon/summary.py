@@ -145,7 +145,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     `records` counts what was read, `rejects` what was refused, `incomparable` says why bodies could not be
     compared. `comparisons` counts rows of role shadow, `pairs` those with both sides; `new`, `unchanged` and
     `replaced` say what landing them did to the database. `scored` is how many requests `divergence_rate` is of; it
-    is None when nothing could be compared.
+    is None when nothing could be compared. `first_reject` is the place of the first record that was refused, and why.
     """
 
     run: str
@@ -153,6 +153,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     db: str
     records: int
     rejects: int
+    first_reject: str | msgspec.UnsetType = msgspec.UNSET
     duplicates: int
     comparisons: int
     pairs: int
@@ -170,6 +171,16 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     endpoints: list[EndpointStat]
     fields: list[FieldStat]
+
+    @property
+    def unread(self) -> bool:
+        """Whether there were records, and none of them could be read."""
+        return 0 < self.records == self.rejects
+
+    @property
+    def shadowless(self) -> bool:
+        """Whether no record of a shadow was seen at all: what is expected and never came is no rate of divergence."""
+        return self.comparisons == self.outcomes.shadow_missing
 
 
 class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,9 +298,11 @@ class VerdictReason(msgspec.Struct, frozen=True, kw_only=True):
 
     `code` is the limit exceeded (`max_divergence`, `max_endpoint_divergence`, `max_error_increase`,
     `max_latency_shift.p50`, `max_latency_shift.p99`), the same after `undecided_` where its interval is on both sides
-    of the limit, `min_pairs`, `unknown_name` where nothing that landed has the service or target that was asked for
-    (`message` says what there is), `control_coverage` where a control answered too few requests (`rate`: the share), or
-    `field` for a field that diverges and keeps the limits. Fields have a pattern and a kind, whatever their code.
+    of the limit, `min_pairs` (`message` says why there are none, where that is known), `unknown_name` where nothing
+    that landed has the service, target or flag that was asked for (`message` says what there is),
+    `control_coverage` where a control answered too few requests (`rate`: the share), or `field` for a field that
+    diverges and keeps the limits. Fields have a pattern and a kind, whatever their code; of a canary's changed type the
+    `message` says which types.
     Where there are fewer than `min_pairs`, a limit that is exceeded has `undecided_` before it too. `rate` is a share,
     or a shift for latencies.
     """

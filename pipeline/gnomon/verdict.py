@@ -14,7 +14,7 @@ from gnomon.summary import ReportVerdict, VerdictLine, VerdictReason
 if TYPE_CHECKING:
     from gnomon.store import Cohort, Selection, Statistics, Store
 
-__all__ = ["judge_canary", "judge_store", "limits_of", "report_verdict", "unknown_names"]
+__all__ = ["explain_absence", "judge_canary", "judge_store", "limits_of", "report_verdict"]
 
 MOST_LINES: Final = 8
 MOST_NAMED: Final = 5
@@ -62,8 +62,13 @@ def judge_canary(
     return judge_populations(store.populations(selection, *targets), limits_of(thresholds), pulse)
 
 
-def unknown_names(store: Store, selection: Selection, judgement: Judgement, live: Sequence[str] = ()) -> Judgement:
-    """Say in a verdict without traffic which name nothing that landed has: a typo, or a build that is yet to come.
+def explain_absence(
+    store: Store, selection: Selection, judgement: Judgement, cohort: Cohort, live: Sequence[str] = ()
+) -> Judgement:
+    """Say in a verdict without pairs why there are none, where waiting for more may not help.
+
+    A service, a target or a flag that nothing that landed has is a reason of its own: a typo, or a build that is yet to
+    come. What else is known becomes the message of `min_pairs`.
 
     Raises:
         InputError: The store is damaged.
@@ -71,16 +76,24 @@ def unknown_names(store: Store, selection: Selection, judgement: Judgement, live
     """
     if judgement.verdict.pairs:
         return judgement
-    unknown = store.unknown_name(selection, live)
-    if unknown is None:
+    reasons = judgement.verdict.reasons
+    absence = store.absence(selection, cohort, live)
+    if absence is None:
         return judgement
-    reason = VerdictReason(
-        code="unknown_name",
-        service=selection.service or "",
-        target=selection.target or "".join(live[:1]),
-        message=str(unknown),
-    )
-    verdict = msgspec.structs.replace(judgement.verdict, reasons=[*judgement.verdict.reasons, reason])
+    if absence.is_unknown:
+        reason = VerdictReason(
+            code="unknown_name",
+            service=selection.service or "",
+            target=selection.target or "".join(live[:1]),
+            message=absence.message,
+        )
+        reasons = [*reasons, reason]
+    else:
+        reasons = [
+            msgspec.structs.replace(reason, message=absence.message) if reason.code == "min_pairs" else reason
+            for reason in reasons
+        ]
+    verdict = msgspec.structs.replace(judgement.verdict, reasons=reasons)
     return msgspec.structs.replace(judgement, verdict=verdict)
 
 
@@ -111,7 +124,7 @@ def report_verdict(judgement: Judgement) -> ReportVerdict | None:
     return ReportVerdict(
         verdict=judgement.verdict.verdict,
         needed=parts[0].needed,
-        fewest=min(part.seen.judged for part in parts),
+        fewest=min(part.enough for part in parts),
         lines=lines[:MOST_LINES],
         lines_left_out=max(len(lines) - MOST_LINES, 0),
         exceeded=len(exceeded),

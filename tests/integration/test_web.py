@@ -457,6 +457,10 @@ def test_an_address_that_is_taken_is_said(db: Path) -> None:
 def test_a_database_that_is_being_written_is_unavailable_for_a_while(tmp_path: Path) -> None:
     """503 with a sentence and Retry-After while another process writes, or before there is one; then it answers."""
     path = tmp_path / "g.duckdb"
+    with start(["--db", str(path)]) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"gnomon: warning: there is no database at {path} yet")
+        process.terminate()
     with serving("--db", str(path)) as server:
         early = server.ask("/api/summary")
         assert (early.status, early.headers["retry-after"]) == (503, "5")

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -368,6 +369,10 @@ def test_a_preview_says_where_events_would_go_and_sends_nothing(
     }
     ran = preview()
     assert (ran.returncode, ran.stdout.splitlines()[0].split()[:2]) == (0, ["topic", "would"])
+    assert "correction" not in ran.stdout
+    late = "1 event of those to clean came before the tag that would have held them back (path /probe equals true)"
+    assert ran.stdout.endswith(f"\n{late}: the first is {place}0\n")
+    assert re.search(r"clean and synthetic +tombstone +1 ", ran.stdout)
     assert read_all(kafka_process.bootstrap, split.clean) == []
     ran = preview("--from", "nowhere")
     assert ran.returncode == 2

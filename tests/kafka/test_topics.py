@@ -63,20 +63,42 @@ def test_outputs_of_routes_are_made_like_the_topic_that_is_split(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As many partitions, kept for as long, for events as large; a topic that is not there is told."""
+    """As many partitions, kept for as long, for events as large; one that is not there ends it with 2 at last."""
     config = {"retention.ms": "86400000", "max.message.bytes": "3000000"}
     source, missing = topics.make(partitions=3, config=config), topics.name("missing")
     (tmp_path / "gnomon.toml").write_text(f'[[route]]\nfrom = "{source}"\n[[route]]\nfrom = "{missing}"\n')
     monkeypatch.chdir(tmp_path)
     outputs = [f"{source}.{name}" for name in ("clean", "quarantine", "synthetic")]
     for done in ("made", "is there already"):
-        assert main(["topics", "create", "--partitions", "2"]) == 0
+        assert main(["topics", "create", "--partitions", "2"]) == 2
         printed = capsys.readouterr()
         assert printed.out.splitlines()[len(names) :] == [f"{name}: {done}, 3 partitions" for name in outputs]
-        assert printed.err == f"gnomon: warning: {missing} is not there; make it, then its outputs with this\n"
+        assert printed.err.startswith(f"gnomon: there is no topic {missing} to make the outputs of its [[route]] like")
     resource = ConfigResource(ConfigResource.Type.TOPIC, outputs[0])
     found = topics.admin.describe_configs([resource])[resource].result(30)
     assert {name: found[name].value for name in config} == config
+
+
+@pytest.mark.apache_kafka
+def test_what_one_route_makes_another_may_split(
+    names: list[str],
+    topics: Topics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The outputs of both are made at once; comparisons have no topic where none is set."""
+    source = topics.make(partitions=3)
+    (tmp_path / "gnomon.toml").write_text(f'[[route]]\nfrom = "{source}"\n[[route]]\nfrom = "{source}.clean"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GNOMON_KAFKA_COMPARISONS", "")
+    assert main(["topics", "create"]) == 0
+    printed = capsys.readouterr()
+    outputs = [
+        f"{name}.{kind}" for name in (source, f"{source}.clean") for kind in ("clean", "quarantine", "synthetic")
+    ]
+    made = [line.partition(":")[0] for line in printed.out.splitlines()]
+    assert (made, printed.err) == ([names[0], names[1], names[3], *outputs], "")
 
 
 @pytest.mark.apache_kafka

@@ -18,7 +18,12 @@ __all__ = ["alerts"]
 
 @click.group(cls=ClosestGroup)
 def alerts() -> None:
-    """Try the hooks of an alert."""
+    """Try the hooks of an alert.
+
+    \b
+    Examples:
+      $ gnomon alerts test divergence_rate
+    """
 
 
 @alerts.command()

@@ -15,6 +15,7 @@ from gnomon.cli.options import (
     FILE,
     check_writable,
     config_option,
+    db_hint,
     format_option,
     load,
     read_rules,
@@ -23,7 +24,8 @@ from gnomon.cli.options import (
 )
 from gnomon.cli.tables import progress_bar
 from gnomon.cli.text import percent
-from gnomon.errors import NotEnoughDataError
+from gnomon.config import Loaded
+from gnomon.errors import InputError, NotEnoughDataError
 from gnomon.model import Role
 from gnomon.summary import RunSummary
 
@@ -97,13 +99,20 @@ def compare(context: click.Context, /, **options: Any) -> int:  # noqa: ANN401 -
         raise click.UsageError("no capture to read; name a FILE, or --live and --shadow", context)
     if sum(path == "-" for path, _ in named) > 1:
         raise click.UsageError("stdin (-) can be read only once", context)
-    summary = _compare(given, named, context)
+    loaded = load(context, given.config)
+    summary = _compare(given, named, loaded)
+    hint = db_hint(Path(summary.db), loaded.settings)
     if given.as_json:
         click.echo(msgspec.json.encode(summary).decode())
     else:
-        print_findings(summary)
+        print_findings(summary, hint, named=bool(given.shadow))
         if given.report is not None:
             click.echo(f"Report: {given.report}")
+    if summary.unread:
+        raise InputError(
+            f"{_none_of(summary.records)} could be read; the first is {summary.first_reject}",
+            f'see the rest with gnomon query "FROM rejects"{hint}, and name what the captures are by --format',
+        )
     return 0 if given.fail_over is None else gate(summary, given.fail_over)
 
 
@@ -114,8 +123,12 @@ def gate(summary: RunSummary, limit: float) -> int:
         NotEnoughDataError: There is no pair, or none that could be compared.
     """
     if summary.pairs == 0 or summary.divergence_rate is None:
-        what = "there is no pair" if summary.pairs == 0 else f"none of {summary.pairs} pairs could be compared"
-        raise NotEnoughDataError(f"{what}, so the gate has nothing to judge", "add captures")
+        unlike = "the one pair could not be compared"
+        if summary.pairs != 1:
+            unlike = f"none of {summary.pairs} pairs could be compared"
+        what = "there is no pair" if summary.pairs == 0 else unlike
+        remedy = "name the shadow's captures by --shadow" if summary.shadowless else "add captures"
+        raise NotEnoughDataError(f"{what}, so the gate has nothing to judge", remedy)
     rate, note = summary.divergence_rate, ""
     left_out = summary.outcomes.live_missing + summary.outcomes.incomparable
     judged = sum(msgspec.structs.astuple(summary.outcomes)) - left_out
@@ -131,8 +144,11 @@ def gate(summary: RunSummary, limit: float) -> int:
     return GATE_FAILED
 
 
-def _compare(given: _Given, named: list[tuple[str, Role | None]], context: click.Context) -> RunSummary:
-    loaded = load(context, given.config)
+def _none_of(records: int) -> str:
+    return "the one record" if records == 1 else f"none of the {records} records"
+
+
+def _compare(given: _Given, named: list[tuple[str, Role | None]], loaded: Loaded) -> RunSummary:
     rules = read_rules(given.rules, loaded)
     if given.report is not None:
         check_writable(given.report)  # before the work, not after it

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gnomon.cli.options import ClosestGroup, config_option, load, read_rules
+from gnomon.cli.text import plural
 from gnomon.config import Loaded, find_rules, render_settings
 from gnomon.errors import ConfigError
 
@@ -15,7 +16,13 @@ __all__ = ["config"]
 
 @click.group(cls=ClosestGroup)
 def config() -> None:
-    """Validate the settings, or show those that hold."""
+    """Validate the settings, or show those that hold.
+
+    \b
+    Examples:
+      $ gnomon config check
+      $ gnomon config show
+    """
 
 
 @config.command()
@@ -33,8 +40,8 @@ def check(context: click.Context, config: Path | None) -> None:
     _check_files(loaded)
     rules = read_rules(None, loaded)
     file = find_rules(None, loaded.settings)
-    said = f"{len(rules.file.rule)} rules in {file}" if file else "no rules"
-    click.echo(f"{loaded.file or 'no settings file'}: good, {len(loaded.origins)} settings set, {said}")
+    said = f"{plural(len(rules.file.rule), 'rule')} in {file}" if file else "no rules"
+    click.echo(f"{loaded.file or 'no settings file'}: good, {plural(len(loaded.origins), 'setting')} set, {said}")
 
 
 @config.command()

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from gnomon.cli.tables import print_table
-from gnomon.cli.text import one_line, percent
+from gnomon.cli.text import one_line, percent, plural
 from gnomon.model import DIVERGENT, OUTCOMES
 from gnomon.summary import EndpointStat, FieldStat, RunSummary
 
@@ -18,21 +18,27 @@ TOP: Final = 20
 """Lines of a table of findings; `gnomon query` has the rest."""
 
 
-def print_findings(summary: RunSummary) -> None:
-    """Print outcomes, the divergence rate, endpoints with divergences and the fields that differ most."""
+def print_findings(summary: RunSummary, hint: str, *, named: bool) -> None:
+    """Print outcomes, the divergence rate, endpoints with divergences and the fields that differ most.
+
+    Args:
+        summary: What was found.
+        hint: What `gnomon query` needs to read the database that it is in, ` --db FILE` or nothing.
+        named: Whether the captures of a shadow were named as such.
+    """
     _print_outcomes(summary)
     if summary.incomparable:
         print_table(
             ["why bodies could not be compared", "pairs"], [(r.reason, r.count) for r in summary.incomparable[:TOP]]
         )
         click.echo()
-    _print_rate(summary)
-    diverging = [stat for stat in summary.endpoints if divergences(stat)]
+    _print_rate(summary, hint, named=named)
+    diverging = [] if summary.shadowless else [stat for stat in summary.endpoints if divergences(stat)]
     if diverging:
         _print_endpoints(diverging)
     if summary.fields:
         _print_fields(summary.fields)
-    click.echo(_landing(summary))
+    click.echo(_landing(summary, hint))
 
 
 def divergences(stat: EndpointStat) -> int:
@@ -52,9 +58,9 @@ def _print_outcomes(summary: RunSummary) -> None:
     click.echo()
 
 
-def _print_rate(summary: RunSummary) -> None:
-    if summary.divergence_rate is None:
-        click.echo(f"Divergence rate: none, {_why_none(summary)}")
+def _print_rate(summary: RunSummary, hint: str, *, named: bool) -> None:
+    if summary.divergence_rate is None or summary.shadowless:
+        click.echo(f"Divergence rate: none, {_why_none(summary, hint, named=named)}")
         return
     interval = ""
     if summary.interval is not None:
@@ -63,18 +69,25 @@ def _print_rate(summary: RunSummary) -> None:
     net = ", net of the control" if summary.control_comparisons else ""
     click.echo(
         f"Divergence rate: {percent(summary.divergence_rate)}{interval}{net}; "
-        f"{summary.divergences} divergences in {summary.comparisons} comparisons"
+        f"{plural(summary.divergences, 'divergence')} in {plural(summary.comparisons, 'comparison')}"
         f"{'' if summary.pairs else '; no request id is on both sides'}"
     )
 
 
-def _why_none(summary: RunSummary) -> str:
+def _why_none(summary: RunSummary, hint: str, *, named: bool) -> str:
     """Say in a sentence why there is nothing to give a rate of."""
     if not summary.records:
         return "the captures hold no records"
-    if summary.rejects == summary.records:
-        return 'no record could be read; gnomon query "SELECT line, reason FROM rejects" says why'
-    if not summary.comparisons:
+    if summary.unread:
+        return "no record could be read"
+    if not summary.comparisons and not summary.control_comparisons:
+        return (
+            "every record is live and expects no shadow (expect: []), as a canary's traffic does; "
+            f"gnomon verdict --canary TARGET --baseline TARGET{hint} judges live answers without pairs"
+        )
+    if summary.shadowless:
+        if named:
+            return "no record that could be read is of a shadow; look at what --shadow names"
         return "no record is of a shadow; name the roles' files by --live and --shadow where records do not say theirs"
     return "nothing could be compared"
 
@@ -140,11 +153,11 @@ def _title(text: str, found: list[EndpointStat] | list[FieldStat]) -> str:
     return text if len(found) <= TOP else f"{text} (the first {TOP} of {len(found)})"
 
 
-def _landing(summary: RunSummary) -> str:
-    parts = [f"{summary.records} records"]
+def _landing(summary: RunSummary, hint: str) -> str:
+    parts = [plural(summary.records, "record")]
     if summary.duplicates:
-        parts.append(f"{summary.duplicates} duplicates")
+        parts.append(plural(summary.duplicates, "duplicate"))
     if summary.rejects:
-        parts.append(f'{summary.rejects} rejects (gnomon query "FROM rejects" says why)')
+        parts.append(f'{plural(summary.rejects, "reject")} (gnomon query "FROM rejects"{hint} says why)')
     landed = f"{summary.new} new, {summary.unchanged} unchanged, {summary.replaced} replaced"
     return f"\n{', '.join(parts)} in {summary.seconds:.1f} s; {one_line(summary.db)}: {landed}"

@@ -12,6 +12,7 @@ import msgspec
 
 from gnomon.cli.options import config_option, db_option, load, period_options, read_rules, rules_option
 from gnomon.cli.tables import print_table
+from gnomon.cli.text import one_line, plural
 from gnomon.config import find_database
 from gnomon.model import OUTCOMES
 
@@ -87,16 +88,24 @@ def _print(summary: RejudgeSummary) -> None:
         )
     would = "would change" if summary.dry_run else "changed"
     click.echo(
-        f"\nRules {summary.rules}: {summary.judged} of {summary.comparisons} comparisons judged again, "
-        f"{summary.changed} outcomes {would}"
+        f"\nRules {summary.rules}: {summary.judged} of {plural(summary.comparisons, 'comparison')} judged again, "
+        f"{plural(summary.changed, 'outcome')} {would}"
     )
+    for unmet in summary.unmet[:TOP]:
+        click.echo(f"Rule {unmet.number} ({one_line(unmet.rule)}) matched {one_line(unmet.why)}")
+    if len(summary.unmet) > TOP:
+        click.echo(f"{plural(len(summary.unmet) - TOP, 'more rule')} matched nothing")
     if summary.hidden:
         click.echo(
-            f"{summary.hidden} stay as they are: the rules of that time may have hidden what these would show; "
+            f"{_stay(summary.hidden)}: the rules of that time may have hidden what these would show; "
             "compare the captures again to know"
         )
     if summary.evidence_gone:
         click.echo(
-            f"{summary.evidence_gone} stay as they are: their exchanges were not kept; compare the captures again, "
+            f"{_stay(summary.evidence_gone)}: the exchanges were not kept; compare the captures again, "
             "or keep more by limits.evidence"
         )
+
+
+def _stay(number: int) -> str:
+    return "1 stays as it is" if number == 1 else f"{number} stay as they are"

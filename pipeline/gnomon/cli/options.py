@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ import click
 import msgspec
 
 from gnomon.cli.text import one_line
-from gnomon.config import Loaded, Settings, find_rules, load_settings
+from gnomon.config import Loaded, Settings, find_database, find_rules, load_settings
 from gnomon.core.moments import read_moment
 from gnomon.core.rules import RuleSet, parse_rules
 from gnomon.errors import InputError, UsageError
@@ -29,6 +30,7 @@ __all__ = [
     "Instant",
     "check_names",
     "config_option",
+    "db_hint",
     "db_option",
     "format_option",
     "load",
@@ -113,6 +115,11 @@ def db_option(command: Callable[P, R]) -> Callable[P, R]:
     """Let a command choose what it reads."""
     text = "Database or store to read. [default: GNOMON_DB, else the store, else gnomon.duckdb]"
     return click.option("--db", metavar="FILE", type=FILE, help=text)(command)
+
+
+def db_hint(db: Path, settings: Settings) -> str:
+    """Give what a printed command needs to read `db`: nothing where it would by itself, else ` --db FILE`."""
+    return "" if find_database(None, settings) == db else f" --db {shlex.quote(str(db))}"
 
 
 def format_option(command: Callable[P, R]) -> Callable[P, R]:

@@ -12,6 +12,7 @@ import msgspec
 
 from gnomon.cli.options import config_option, format_option, load, read_rules, rules_option, warn_of_random_key
 from gnomon.cli.tables import progress_bar
+from gnomon.cli.text import plural
 from gnomon.model import Role
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def produce(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         produced = put(request, KafkaTransport(settings.kafka), progress)
     details = [(produced.unreadable, "unreadable"), (produced.cut, "cut to fit")]
     told = "".join(f", {count} of them {what}" for count, what in details if count)
-    click.echo(f"{settings.kafka.topic}: {produced.sent} records sent{told}, in {produced.seconds:.1f} s")
+    click.echo(f"{settings.kafka.topic}: {plural(produced.sent, 'record')} sent{told}, in {produced.seconds:.1f} s")
 
 
 async def _make_topic(kafka: Kafka) -> None:

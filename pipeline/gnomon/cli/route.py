@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -13,6 +14,9 @@ from gnomon.cli.options import ClosestGroup, config_option, load
 from gnomon.errors import ConfigError, UsageError
 
 __all__ = ["route"]
+
+_TO: Final = {"both": "clean and synthetic"}
+"""Destinations whose name in the table `routed` is no output's."""
 
 
 @click.group(cls=ClosestGroup, invoke_without_command=True)
@@ -62,7 +66,7 @@ def audit(context: click.Context, topic: str, follow: bool, as_json: bool, confi
       $ gnomon route audit --clean orders.clean --follow
     """
     loaded = load(context, config)
-    from gnomon.cli.text import one_line
+    from gnomon.cli.text import one_line, plural
     from gnomon.operations import configure_logging
     from gnomon.stream.route.audit import Leak, audit_topic, follow_topic, judges_of
 
@@ -83,9 +87,9 @@ def audit(context: click.Context, topic: str, follow: bool, as_json: bool, confi
         report = {"topic": topic, "events": found.events, "leaks": found.leaks, "rules": rules}
         click.echo(msgspec.json.encode(report).decode())
     else:
-        click.echo(f"{topic}: {found.events:,} events, {found.leaks:,} that should not be there")
+        click.echo(f"{topic}: {plural(found.events, 'event')}, {found.leaks} that should not be there")
         for finding in found.findings.values():
-            click.echo(f"{one_line(finding.rule)}: {finding.leaks:,}")
+            click.echo(f"{one_line(finding.rule)}: {finding.leaks}")
             for leak in finding.first:
                 click.echo(f"  {topic}[{leak.partition}]@{leak.offset}{_key(leak.key)}")
     if found.leaks:
@@ -113,15 +117,16 @@ def preview(context: click.Context, topic: str | None, as_json: bool, config: Pa
     """
     loaded = load(context, config)
     from gnomon.cli.tables import print_table
-    from gnomon.cli.text import one_line
+    from gnomon.cli.text import one_line, plural
     from gnomon.stream.route.preview import preview_route
+    from gnomon.stream.route.rules import no_route
 
+    if not loaded.routes:
+        raise no_route()
     routes = [route for route in loaded.routes if topic in {None, route.source}]
     if not routes:
-        known = ", ".join(sorted(route.source for route in loaded.routes)) or "there is no [[route]]"
-        raise ConfigError(
-            f"no [[route]] has from = {topic!r}" if topic else "there is no [[route]]", f"topics: {known}"
-        )
+        known = ", ".join(sorted(route.source for route in loaded.routes))
+        raise ConfigError(f"no [[route]] has from = {topic!r}", f"topics: {known}")
     settings = loaded.settings
     found = {route.source: asyncio.run(preview_route(settings.kafka, settings.registry, route)) for route in routes}
     if as_json:
@@ -131,8 +136,20 @@ def preview(context: click.Context, topic: str | None, as_json: bool, config: Pa
     print_table(
         ["topic", "would go to", "by rule", "events", "for example"],
         [
-            (name, row.destination, one_line(row.rule), f"{row.events:,}", next(iter(row.samples), ""))
+            (
+                name,
+                _TO.get(row.destination, row.destination),
+                one_line(row.rule),
+                row.events,
+                next(iter(row.samples), ""),
+            )
             for name, rows in found.items()
             for row in rows
+            if row.destination != "correction"
         ],
     )
+    for row in (row for rows in found.values() for row in rows if row.destination == "correction"):
+        click.echo(
+            f"\n{plural(row.events, 'event')} of those to clean came before the tag that would have held them back"
+            f" ({one_line(row.rule)}): the first is {next(iter(row.samples), '')}"
+        )

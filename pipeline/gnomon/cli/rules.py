@@ -21,7 +21,7 @@ from gnomon.cli.options import (
     read_rules,
     rules_option,
 )
-from gnomon.cli.text import one_line
+from gnomon.cli.text import one_line, plural
 from gnomon.config import find_database, find_rules
 
 __all__ = ["rules"]
@@ -40,7 +40,14 @@ class _Given(msgspec.Struct, frozen=True):
 
 @click.group(cls=ClosestGroup)
 def rules() -> None:
-    """Validate rules, propose them from what has landed, or try them on it."""
+    """Validate rules, propose them from what has landed, or try them on it.
+
+    \b
+    Examples:
+      $ gnomon rules suggest > rules.toml
+      $ gnomon rules check
+      $ gnomon rules test --rules rules.toml
+    """
 
 
 @rules.command()
@@ -61,12 +68,8 @@ def check(context: click.Context, file: Path | None, rules: Path | None, config:
     loaded = load(context, config)
     found = read_rules(file or rules, loaded)
     name = find_rules(file or rules, loaded.settings)
-    counts = f"{_count(found.file.rule, 'rule')}, {_count(found.file.endpoint, 'endpoint template')}"
+    counts = f"{plural(len(found.file.rule), 'rule')}, {plural(len(found.file.endpoint), 'endpoint template')}"
     click.echo(f"{name or 'no rules file'}: good, {counts}, version {found.version}")
-
-
-def _count(things: list[Any], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 @rules.command()
@@ -116,4 +119,4 @@ def suggest(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         where = f"{field.service} {field.endpoint} {field.pattern}"
         click.echo(f"not proposed: {one_line(where)}: {one_line(field.reason)}", err=True)
     if len(refused) > MOST_REFUSED:
-        click.echo(f"not proposed: {len(refused) - MOST_REFUSED} more fields", err=True)
+        click.echo(f"not proposed: {plural(len(refused) - MOST_REFUSED, 'more field')}", err=True)

@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from gnomon.cli.options import FILE, config_option, load, period_options
-from gnomon.errors import UsageError
+from gnomon.cli.text import plural
+from gnomon.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from gnomon.config import Settings
@@ -30,9 +31,15 @@ class _Exported(msgspec.Struct, frozen=True):
 
 
 def _layout(option: Path | None, settings: Settings) -> Layout:
-    from gnomon.store.log import store_at
+    """Give the store to work on. Raises InputError where there is none."""
+    from gnomon.store.log import is_store, store_at
 
-    return store_at(option or settings.store.path)
+    place = option or settings.store.path
+    if not is_store(place):
+        raise InputError(
+            f"there is no store at {place}", "name the directory that `gnomon worker` writes to by --store"
+        )
+    return store_at(place)
 
 
 _store_option = click.option("--store", metavar="DIR", type=FILE, help="Store to work on. [default: GNOMON_STORE]")
@@ -61,7 +68,8 @@ def export(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
         since=given.since, until=given.until, service=given.service, target=given.target, synthetic="include"
     )
     rows = export_store(layout, given.db, selection)
-    click.echo(f"{rows['comparisons']} comparisons with {rows['differences']} differences written to {given.db}")
+    comparisons, differences = plural(rows["comparisons"], "comparison"), plural(rows["differences"], "difference")
+    click.echo(f"{comparisons} with {differences} written to {given.db}")
 
 
 @click.command()
@@ -130,6 +138,6 @@ def compact(context: click.Context, store: Path | None, config: Path | None) -> 
     done = Maintainer(_layout(store, settings), Retention.of(settings)).run(everything=True, wait=True)
     if done is not None:
         click.echo(
-            f"{done.batches} batches compacted, {done.merged} groups merged, {done.expired} expired, "
-            f"{done.files_removed} files removed"
+            f"{plural(done.batches, 'batch', 'batches')} compacted, {plural(done.merged, 'group')} merged, "
+            f"{done.expired} expired, {plural(done.files_removed, 'file')} removed"
         )

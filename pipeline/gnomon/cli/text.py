@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
-__all__ = ["cell", "one_line", "percent", "rfc3339"]
+__all__ = ["cell", "one_line", "percent", "plural", "rfc3339"]
 
 
 def one_line(text: str) -> str:
@@ -32,6 +32,11 @@ def percent(share: float | None) -> str:
     if share is None:
         return "-"
     return f"{share * 100:.3g} %"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: `1 pair`, `12345 pairs`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def cell(value: object) -> str:

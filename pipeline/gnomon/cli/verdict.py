@@ -21,7 +21,7 @@ from gnomon.cli.options import (
     synthetic_option,
 )
 from gnomon.cli.tables import print_table
-from gnomon.cli.text import one_line, percent, rfc3339
+from gnomon.cli.text import one_line, percent, plural, rfc3339
 from gnomon.config import find_database
 from gnomon.errors import UsageError
 
@@ -83,7 +83,7 @@ def verdict(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
       $ gnomon verdict --canary cart@2 --baseline cart@1 --since 1h
     """
     from gnomon.store import Cohort, Selection, open_store
-    from gnomon.verdict import judge_canary, judge_store
+    from gnomon.verdict import explain_absence, judge_canary, judge_store
 
     given = _Given(**options)
     _check_canary(given)
@@ -96,17 +96,19 @@ def verdict(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         synthetic=given.synthetic,
     )
     live = [name for name in (given.canary, given.baseline) if name is not None]
-    with open_store(find_database(given.db, settings), still=True) as store:
+    place = find_database(given.db, settings)
+    with open_store(place, still=True) as store:
         cohort = Cohort(flags=given.flags, as_of=given.as_of)
         check_names(store, selection, live)
         if given.canary is not None and given.baseline is not None:
             judged = judge_canary(store, selection, settings.verdict, (given.canary, given.baseline))
         else:
             judged = judge_store(store, selection, settings.verdict, cohort)
+        judged = explain_absence(store, selection, judged, cohort, live)
     if given.as_json:
         click.echo(msgspec.json.encode(judged.verdict).decode())
     else:
-        _print(judged, given)
+        _print(judged, given, "wait for more" if place.is_dir() else "compare more captures into this database")
     context.exit(EXIT_CODES[judged.verdict.verdict])
 
 
@@ -120,18 +122,25 @@ def _check_canary(given: _Given) -> None:
         raise UsageError("--target, --flag and --as-of choose pairs, which a canary has not", "leave them out")
 
 
-def _print(judged: Judgement, given: _Given) -> None:
+def _print(judged: Judgement, given: _Given, remedy: str) -> None:
+    """Print a verdict; `remedy` says how more pairs come about."""
     found, parts = judged.verdict, judged.parts
-    click.echo(f"{found.verdict}: {found.pairs} pairs")
+    counted = sum(part.enough for part in parts)
+    fewer = f", {counted} of them judged" if counted < found.pairs else ""
+    click.echo(f"{found.verdict}: {plural(found.pairs, 'pair')}{fewer}")
     if len(parts) != 1:
-        click.echo(f"{_asked(given)}, {_period(given)}")
+        click.echo(f"{_asked(given)}, {_chosen(given)}")
     if len(parts) > 1:
         click.echo()
         _print_parts(parts)
-    if not parts:
-        click.echo("\nThere are fewer pairs than verdict.min_pairs; wait for more")
+    why = [reason.message for reason in found.reasons if reason.code in {"min_pairs", "unknown_name"}]
+    said = [message for message in why if message is not msgspec.UNSET]
+    if not parts and not said:
+        click.echo(f"\nThere are fewer pairs than verdict.min_pairs; {remedy}")
     for part in parts[:MOST_PARTS]:
-        _print_part(part, given, alone=len(parts) == 1)
+        _print_part(part, given, "" if said else remedy, alone=len(parts) == 1)
+    for message in said:
+        click.echo(f"\n{one_line(message[:1].upper() + message[1:])}")
     if len(parts) > MOST_PARTS:
         click.echo(f"\n{len(parts) - MOST_PARTS} more; choose with --service and --target")
 
@@ -139,14 +148,25 @@ def _print(judged: Judgement, given: _Given) -> None:
 def _asked(given: _Given) -> str:
     """Say what was asked about."""
     service = f"service {one_line(given.service)}" if given.service is not None else "all services"
-    target = given.canary or given.target
-    return f"{service}, {f'target {one_line(target)}' if target is not None else 'all targets'}"
+    if given.canary is not None:
+        return f"{service}, target {one_line(given.canary)}"
+    return f"{service}, {f'target {one_line(given.target)}' if given.target is not None else 'all targets'}"
 
 
-def _period(given: _Given) -> str:
-    since = f"since {rfc3339(given.since)}" if given.since else ""
-    until = f"until {rfc3339(given.until)}" if given.until else ""
-    return " ".join(filter(None, (since, until))) or "all that has landed"
+def _chosen(given: _Given) -> str:
+    """Say which of the requests of a service and target were asked about."""
+    flags = [f"flag {one_line(name)}={one_line(value)}" for name, value in given.flags]
+    named = [
+        f"beside the baseline {one_line(given.baseline)}" if given.baseline is not None else "",
+        *flags,
+        f"as of {rfc3339(given.as_of)}" if given.as_of else "",
+        {"include": "synthetic requests too", "only": "synthetic requests only"}.get(given.synthetic, ""),
+        f"since {rfc3339(given.since)}" if given.since else "",
+        f"until {rfc3339(given.until)}" if given.until else "",
+    ]
+    asked = ", ".join(filter(None, named))
+    whole = given.since is given.until is given.as_of is None and not flags
+    return ", ".join(filter(None, (asked, "all that has landed" if whole else "")))
 
 
 def _name(part: Part) -> str:
@@ -174,38 +194,56 @@ def _print_parts(parts: Sequence[Part]) -> None:
     )
 
 
-def _print_part(part: Part, given: _Given, *, alone: bool) -> None:
-    """Print what is judged of one service and target."""
+def _print_part(part: Part, given: _Given, remedy: str, *, alone: bool) -> None:
+    """Print what is judged of one service and target; `remedy` is empty where more pairs are not what it wants for."""
     checks = part.seen.checks
     if alone:
-        click.echo(f"{_name(part)}, {_period(given)}\n")
+        click.echo(f"{_name(part)}, {_chosen(given)}\n")
     else:
-        click.echo(f"\n{part.verdict}: {_name(part)}, {part.seen.pairs} pairs\n")
+        click.echo(f"\n{part.verdict}: {_name(part)}, {plural(part.seen.pairs, 'pair')}\n")
     whole = [check for check in checks if check.endpoint is None]
     print_table(["limit", "seen", "interval", "at most", "state"], [_whole(check, part) for check in whole])
-    apart = _apart(checks)
+    apart = _apart(part)
     if apart:
         click.echo()
         print_table(
             ["endpoint", "limit", "seen", "interval", "at most", "state"],
             [(check.endpoint, _short(check.code), *_whole(check, part)[1:]) for check in apart[:TOP]],
-            title="Endpoints" if len(apart) <= TOP else f"Endpoints (the first {TOP} of {len(apart)})",
+            title=_title_of(apart),
         )
+    _print_examples([*whole, *apart])
     _print_fields(part)
-    if part.is_short:
-        click.echo(f"\nThere are fewer pairs than verdict.min_pairs ({part.needed}); wait for more")
+    if part.is_short and remedy:
+        click.echo(f"\nThere are fewer pairs than verdict.min_pairs ({part.enough} of {part.needed}); {remedy}")
     for reason in part.reasons:
         if reason.code == "control_coverage":
             what = f"the control answered {percent(reason.rate)} of the requests to {one_line(reason.endpoint or '')}"
             click.echo(f"\n{what}, fewer than verdict.min_control: the rest is judged by nobody")
     covered = part.seen.coverage
+    have = "has enough pairs to be judged on its own"
+    if covered.covered != 1:
+        have = "have enough pairs to be judged on their own"
     click.echo(
-        f"\nCoverage: {covered.covered} of {covered.endpoints} endpoints have enough pairs to be judged on their own"
+        f"\nCoverage: {covered.covered} of {plural(covered.endpoints, 'endpoint')} {have}"
         f" ({percent(covered.share_of_pairs)} of what was judged)"
     )
     if part.uncovered:
         few = ", ".join(map(one_line, part.uncovered[:SHOWN]))
         click.echo(f"Too few pairs: {few}{', ...' if len(part.uncovered) > SHOWN else ''}")
+
+
+def _title_of(apart: Sequence[Check]) -> str:
+    """Name the table of what endpoints do not keep for certain: an endpoint has a line for each limit."""
+    endpoints = len({check.endpoint for check in apart})
+    title = f"Limits not kept for certain, of {plural(endpoints, 'endpoint')}"
+    return title if len(apart) <= TOP else f"{title} (the worst {TOP} of {len(apart)})"
+
+
+def _print_examples(checks: Sequence[Check]) -> None:
+    """Name a request of the first limits that are exceeded."""
+    for check in [check for check in checks if check.state == "exceeded" and check.request_ids][:SHOWN]:
+        where = f" at {one_line(check.endpoint)}" if check.endpoint is not None else ""
+        click.echo(f"for example {one_line(check.request_ids[0])}{where}: {check.code}")
 
 
 def _print_fields(part: Part) -> None:
@@ -226,10 +264,24 @@ def _print_fields(part: Part) -> None:
             click.echo(f"for example {one_line(check.request_ids[0])} at {where}")
 
 
-def _apart(checks: Sequence[Check]) -> list[Check]:
-    """Give the checks of endpoints that do not keep their limit, the worst first."""
-    apart = [c for c in checks if c.endpoint is not None and c.pattern is None and c.state != "kept"]
-    return sorted(apart, key=lambda check: (check.state != "exceeded", not check.covered, -check.excess))
+def _apart(part: Part) -> list[Check]:
+    """Give the checks of endpoints that do not keep their limit, the worst first.
+
+    What exceeds its limit comes first, then what holds up a verdict, then by how far the lower end is, then by what was
+    seen: what is seen of few pairs seldom has a lower end yet.
+    """
+    apart = [c for c in part.seen.checks if c.endpoint is not None and c.pattern is None and c.state != "kept"]
+
+    def order(check: Check) -> tuple[object, ...]:
+        waits = check.covered and not part.is_short
+        return check.state != "exceeded", not waits, -max(check.excess, 0.0), -_times(check), check.endpoint
+
+    return sorted(apart, key=order)
+
+
+def _times(check: Check) -> float:
+    """How many times its limit a figure is."""
+    return (check.rate or 0.0) / max(check.limit, 1e-6)
 
 
 def _whole(check: Check, part: Part) -> tuple[object, ...]:
@@ -250,7 +302,7 @@ def _short(code: str) -> str:
 def _state(check: Check, part: Part) -> str:
     """Say what is known about a limit. Nothing exceeds one before there are enough pairs for a verdict."""
     if check.state == "exceeded" and part.is_short:
-        return f"at least {percent(check.interval[0])}, {part.seen.judged} of {part.needed} pairs"
+        return f"at least {percent(check.interval[0])}, {part.enough} of {part.needed} pairs"
     return check.state if check.covered or check.state != "open" else "open: too few pairs"
 
 
@@ -259,7 +311,7 @@ def _field(check: Check, part: Part) -> tuple[object, ...]:
     return (
         check.endpoint,
         check.pattern,
-        check.kind,
+        f"{check.kind} ({check.note})" if check.note else check.kind,
         percent(check.rate),
         _interval(check.interval),
         f"{_state(check, part)}{limit}",
@@ -267,5 +319,7 @@ def _field(check: Check, part: Part) -> tuple[object, ...]:
 
 
 def _interval(ends: tuple[float | None, float | None]) -> str:
+    if ends == (None, None):
+        return "-"
     low, high = map(percent, ends)
     return f"{low.removesuffix(' %') if high.endswith('%') else low} to {high}"

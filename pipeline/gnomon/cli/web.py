@@ -44,6 +44,10 @@ def web(context: click.Context, db: Path | None, bind: str | None, config: Path 
     token = guarding_token(address)
     app = create_app(lambda: find_database(db, settings), settings, token=token, clock=lambda: datetime.now(UTC))
     configure_logging(settings)
+    place = find_database(db, settings)
+    if not place.exists():
+        missing = f"there is no database at {place} yet, so questions are answered by 503 until there is"
+        click.echo(f"gnomon: warning: {missing}; --db names another one", err=True)
     listening = listen_on(address.bind)
     host, port = listening.getsockname()[:2]
     click.echo(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", err=True)

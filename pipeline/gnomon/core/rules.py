@@ -36,6 +36,7 @@ __all__ = [
     "RuleFile",
     "RuleSet",
     "parse_rules",
+    "path_steps",
 ]
 
 IGNORED_HEADERS: Final = frozenset(
@@ -108,14 +109,15 @@ def _differs_by_nature(header: str) -> bool:
 def _compile(rule: Rule) -> _Compiled:
     return _Compiled(
         rule,
-        _steps(rule.path),
+        path_steps(rule.path),
         None if rule.time_tolerance is None else parse_duration(rule.time_tolerance),
         None if rule.match is None else Pattern(rule.match),
         any(getattr(rule, aspect) is not None for aspect in INHERITED),
     )
 
 
-def _steps(path: str | None) -> tuple[_Step, ...]:
+def path_steps(path: str | None) -> tuple[_Step, ...]:
+    """Split a rule's path; without one it leads everywhere."""
     if path is None:
         return (_ANY,)
     tokens = path[1:].split("/") if path else []
@@ -363,15 +365,19 @@ class RuleSet:
         self._by_endpoint: dict[tuple[str, str], EndpointRules] = {}
         self._by_rules: dict[tuple[int, ...], EndpointRules] = {}
 
+    def chosen(self, service: str, endpoint: str) -> tuple[int, ...]:
+        """Give the places, in the order of the file, of the rules that hold for an endpoint."""
+        return tuple(
+            rule
+            for rule, (services, endpoints) in enumerate(self._scopes)
+            if _matches(services, service) and _matches(endpoints, endpoint)
+        )
+
     def for_endpoint(self, service: str, endpoint: str) -> EndpointRules:
         """Give the compiled rules of one endpoint; endpoints with the same rules share them."""
         found = self._by_endpoint.get((service, endpoint))
         if found is None:
-            chosen = tuple(
-                rule
-                for rule, (services, endpoints) in enumerate(self._scopes)
-                if _matches(services, service) and _matches(endpoints, endpoint)
-            )
+            chosen = self.chosen(service, endpoint)
             if len(self._by_endpoint) >= _MAX_ENDPOINTS:
                 self._by_endpoint.clear()
                 self._by_rules.clear()

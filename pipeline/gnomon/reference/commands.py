@@ -36,6 +36,8 @@ def walk(command: click.Command, context: click.Context) -> Iterator[tuple[click
     if not isinstance(command, click.Group):
         yield command, context
         return
+    if command.invoke_without_command:
+        yield command, context
     for name in command.list_commands(context):
         below = command.get_command(context, name)
         if below is not None:

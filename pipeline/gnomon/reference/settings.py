@@ -41,10 +41,12 @@ _TAIL: Final = """\
 | --- | --- | --- |
 | `from` | Topic to read | needed |
 | `clean`, `synthetic`, `quarantine` | Topics to send to, with as many partitions or more | `FROM.clean` and so on |
-| `value` | What values are: `json`, or `bytes` that are not looked into | `"json"` |
+| `value` | `json`; `avro` or `protobuf`, with a schema of `registry.url`; or `bytes`, not looked into | `"json"` |
 | `users_file` | Ids of synthetic users, one a line; read again when it changes (a path) | |
 | `users_paths` | Where a user's id stands in a value (JSON Pointers) | `["/user/id", "/user_id", "/userId"]` |
 | `tags` | What else is synthetic: `path` or `header`, and `equals`, `in`, `prefix`, `regex`, `contains` | `[]` |
+| `taint` | What later events are synthetic too: those with the same id at `path` as a tagged one, `for` so long \
+(`{ path = "/session", for = "1h" }`) | |
 """
 
 

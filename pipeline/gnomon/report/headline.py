@@ -64,6 +64,11 @@ def headline(report: Report) -> Headline:
     rest = _not_compared(report)
     if report.divergence_rate is None:
         return Headline("–", "nothing could be compared", "No request has answers of both sides.", rest, "unknown")
+    if _is_shadowless(report):
+        asked = (
+            f"{plural(report.comparisons, 'live request')} should have an answer of a shadow, and none was recorded."
+        )
+        return Headline("–", "no shadow was seen", asked, rest, "unknown")
     net = " Net of the control." if report.control_outcomes is not None else ""
     if report.scored is not None and report.scored < number:
         net = f" Net of the control, of the {plural(report.scored, 'request')} that it answered or that have none."
@@ -75,6 +80,11 @@ def headline(report: Report) -> Headline:
     state = "diverges" if report.divergence_rate > 0 else "alike"
     where = _worst_endpoint(report) if report.divergence_rate > 0 else ""
     return Headline(percent(report.divergence_rate), "of requests diverge", detail, rest, state, where)
+
+
+def _is_shadowless(report: Report) -> bool:
+    """Whether no record of a shadow was seen at all."""
+    return report.comparisons == report.outcomes.shadow_missing
 
 
 def _worst_endpoint(report: Report) -> str:
@@ -111,6 +121,8 @@ def glance(
 ) -> list[Glance]:
     """Say where to look first: endpoints and fields are ranked, worst first."""
     lines: list[Glance] = []
+    if _is_shadowless(report):
+        return lines
     diverging = [stat for stat in endpoints if diverged(stat.outcomes)]
     if diverging:
         lines.append(_where(diverging, len(endpoints), anchor_of(diverging[0])))

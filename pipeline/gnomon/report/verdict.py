@@ -60,8 +60,9 @@ def view_verdict(verdict: ReportVerdict) -> VerdictView:
         why=why,
         lines=[_line(line, short=short and verdict.verdict != "fail", several=several) for line in verdict.lines],
         left_out=verdict.lines_left_out,
-        coverage=f"{count(verdict.covered)} of {plural(verdict.endpoints, 'endpoint')} were seen with enough pairs "
-        f"to be judged on their own{share}.",
+        coverage=f"{count(verdict.covered)} of {plural(verdict.endpoints, 'endpoint')} "
+        f"{'was' if verdict.covered == 1 else 'were'} seen with enough pairs to be judged on "
+        f"{'its' if verdict.covered == 1 else 'their'} own{share}.",
         uncovered=[legible(name, 80) for name in verdict.uncovered],
     )
 
@@ -74,7 +75,7 @@ def _line(line: VerdictLine, *, short: bool, several: bool) -> LimitView:
         where=legible(line.endpoint or "", 80),
         of=" · ".join(legible(name, 60) for name in (line.service, line.target) if name and several),
         seen="–" if line.rate is None else percent(line.rate),
-        between=f"{low} to {high}",
+        between="–" if line.interval == (None, None) else f"{low} to {high}",
         limit=percent(line.limit),
         state="open" if short else line.state,
         said=said,

@@ -13,7 +13,7 @@ from gnomon.errors import UsageError
 from gnomon.store.database import translated, with_more_memory
 from gnomon.store.statistics import Selection
 
-__all__ = ["find_unknown_name"]
+__all__ = ["MOST_NAMES", "SHOWN", "closest_of", "find_unknown_name", "shown"]
 
 MOST_NAMES: Final = 1_000
 SHOWN: Final = 5
@@ -52,18 +52,28 @@ def find_unknown_name(
 
 def _unknown(path: Path, kind: str, name: str, names: Sequence[str]) -> UsageError:
     what = {"service": "service", "target": "target", "live_target": "target of live traffic"}[kind]
+    remedy = closest_of(name, names) or f"none of what landed has a {what}"
+    return UsageError(f"nothing in {path} is of the {what} {shown(name)}", remedy)
+
+
+def closest_of(name: str, names: Sequence[str]) -> str:
+    """Say which name was meant, else which there are; nothing where there are none.
+
+    Args:
+        name: What was asked for.
+        names: What there is, the most frequent first.
+    """
     near = get_close_matches(name, names, n=1)
     if near:
-        remedy = f"did you mean {_shown(near[0])}?"
-    elif any(names):
-        more = ", ..." if len(names) > SHOWN else ""
-        remedy = f"there {'is' if len(names) == 1 else 'are'} {', '.join(map(_shown, names[:SHOWN]))}{more}"
-    else:
-        remedy = f"none of what landed has a {what}"
-    return UsageError(f"nothing in {path} is of the {what} {_shown(name)}", remedy)
+        return f"did you mean {shown(near[0])}?"
+    if not any(names):
+        return ""
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"there {'is' if len(names) == 1 else 'are'} {', '.join(map(shown, names[:SHOWN]))}{more}"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """Quote a name from traffic or from a user; a long one is cut."""
     return repr(name if len(name) <= MOST_CHARACTERS else name[:MOST_CHARACTERS] + "...")
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from gnomon.errors import DependencyError, UsageError
 from gnomon.model import Alert, Comparison, Difference, Exchange, JsonValue
+from gnomon.store.absence import Absence, find_absence
 from gnomon.store.alerts import read_alerts
 from gnomon.store.browsing import DifferenceChoice, TargetRate, read_differences, read_rates, read_request
 from gnomon.store.database import TRIES, is_gone, persistently, translated
@@ -166,6 +167,10 @@ class Store:
     def unknown_name(self, selection: Selection, live: Sequence[str] = ()) -> UsageError | None:
         """Say which service or target of `selection`, or target of live traffic, nothing that landed has, if one."""
         return self._ask(lambda connection: find_unknown_name(connection, self.path, selection, live))
+
+    def absence(self, selection: Selection, cohort: Cohort, live: Sequence[str] = ()) -> Absence | None:
+        """Say why there is no pair of what was asked for, or no live answer of both targets of `live`."""
+        return self._ask(lambda connection: find_absence(connection, self.path, selection, cohort, live))
 
     def interrupt(self) -> None:
         """End what another thread asks of this store; it raises UsageError there."""

@@ -19,6 +19,7 @@ CREATE OR REPLACE MACRO rate_bound(diverged, control_only, n, has_control, z) AS
     CASE
         WHEN n = 0 THEN NULL
         WHEN has_control THEN greatest(0.0, least(1.0, difference_bound(diverged, control_only, n, z)))
+        WHEN diverged = n AND z > 0 THEN 1.0  -- which rounding misses by a hair
         ELSE greatest(0.0, least(1.0,
             (diverged + z * z / 2 + z * sqrt(diverged * (n - diverged) / n + z * z / 4)) / (n + z * z)))
     END;

@@ -45,7 +45,6 @@ MAX_MESSAGE_BYTES: Final = 2 * 2**20
 """Twice what emitters make at most: a batch of one record, and what Kafka puts around it, always fits."""
 _COPIED: Final = ("cleanup.policy", "max.message.bytes", "retention.bytes", "retention.ms")
 _FOR_EVER: Final = -1
-_COMPARISONS: Final = "gnomon.comparisons"
 _TIMEOUT_MS: Final = 30_000
 _COPIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
@@ -97,7 +96,7 @@ def planned_topics(kafka: Kafka) -> list[PlannedTopic]:
     planned = [
         PlannedTopic.kept(kafka.topic, timedelta(days=3)),
         PlannedTopic.kept(kafka.rejects, timedelta(days=7)),
-        PlannedTopic.kept(kafka.comparisons or _COMPARISONS, timedelta(days=7)),
+        PlannedTopic.kept(kafka.comparisons, timedelta(days=7)),
         PlannedTopic.kept(kafka.alerts, timedelta(days=30)),
     ]
     return [topic for topic in planned if topic.name]

@@ -22,9 +22,9 @@ from starlette.routing import Route
 from gnomon.config import Settings
 from gnomon.errors import DependencyError, GnomonError, InputError
 from gnomon.operations import Readiness, WebMetrics
-from gnomon.store import MOST_DIFFERENCES, Opener, Selection, Store
+from gnomon.store import MOST_DIFFERENCES, Cohort, Opener, Selection, Store
 from gnomon.summary import Sample, Verdict
-from gnomon.verdict import judge_canary, judge_store, unknown_names
+from gnomon.verdict import explain_absence, judge_canary, judge_store
 from gnomon.web.answers import Alerts, Differences, Endpoints, Fields, Problem, StoredComparison, StoredRequest
 from gnomon.web.guard import Guard
 from gnomon.web.openapi import describe
@@ -101,7 +101,7 @@ class Api:
                 judged = judge_store(store, selection, limits, cohort, patience.check)
             else:
                 judged = judge_canary(store, selection, limits, canary, patience.check)
-            return unknown_names(store, selection, judged, canary or ()).verdict
+            return explain_absence(store, selection, judged, cohort, canary or ()).verdict
 
         return _json(await self._ask(judge))
 
@@ -159,7 +159,7 @@ class Api:
 
         def judge(store: Store, patience: Patience) -> Verdict:
             judged = judge_store(store, selection, limits, pulse=patience.check)
-            return unknown_names(store, selection, judged).verdict
+            return explain_absence(store, selection, judged, Cohort()).verdict
 
         found = await self._ask(judge)
         goes = found.verdict == "pass" or (found.verdict == "undecided" and call.asked.get("undecided", "halt") == "go")

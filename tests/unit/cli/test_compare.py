@@ -89,7 +89,9 @@ def test_a_gate_without_a_pair_is_not_enough_data(run: Run) -> None:
         writer.write(exchange(answer={"n": 1}))
     ended = run("compare", "live.ndjson", "--fail-over", "0.5")
     assert ended.code == 3
-    assert "gnomon: there is no pair, so the gate has nothing to judge" in ended.err
+    assert ended.err == (
+        "gnomon: there is no pair, so the gate has nothing to judge; name the shadow's captures by --shadow\n"
+    )
     assert run("compare", "live.ndjson").code == 0
 
 
@@ -164,7 +166,50 @@ def test_broken_lines_are_counted_and_do_not_stop_the_run(run: Run, capture: Pat
         stream.write(b"not JSON\n")
     ended = run("compare", capture)
     assert ended.code == 0
-    assert '61 records, 1 rejects (gnomon query "FROM rejects" says why)' in ended.out
+    assert '61 records, 1 reject (gnomon query "FROM rejects" says why)' in ended.out
+
+
+def test_captures_that_cannot_be_read_at_all_are_unreadable_input(run: Run) -> None:
+    """Exit 2, also under a gate, with the first place and reason and how to see the rest, which the database keeps."""
+    Path("doc.txt").write_text("# Release notes\n\nNot a capture.\n", encoding="utf-8")
+    ended = run("compare", "doc.txt", "--format", "ndjson", "--db", "multi run.duckdb")
+    assert ended.code == 2
+    assert ended.err.startswith("gnomon: none of the 2 records could be read; the first is doc.txt:1: ")
+    assert "gnomon query \"FROM rejects\" --db 'multi run.duckdb'" in ended.err
+    assert ended.err.count("\n") == 1
+    gated = run("compare", "doc.txt", "--format", "ndjson", "--json", "--fail-over", "0.5", "--db", "multi run.duckdb")
+    assert (gated.code, json.loads(gated.out)["first_reject"][:9]) == (2, "doc.txt:1")
+    rejects = run("query", "--json", "SELECT line FROM rejects ORDER BY line", "--db", "multi run.duckdb")
+    assert json.loads(rejects.out) == [{"line": 1}, {"line": 3}]
+
+
+def test_an_empty_capture_is_read_and_gives_no_figure(run: Run) -> None:
+    """There was nothing that could not be read: the run is done, and a gate has not enough data."""
+    Path("empty.ndjson").write_text("", encoding="utf-8")
+    assert run("compare", "empty.ndjson").code == 0
+    assert run("compare", "empty.ndjson", "--fail-over", "0.5").code == 3
+
+
+def test_hints_name_the_database_where_it_is_not_what_a_command_reads_by_itself(run: Run, capture: Path) -> None:
+    """A store beside it is read first, and so is what the settings say."""
+    with capture.open("ab") as stream:
+        stream.write(b"not JSON\n")
+    assert '(gnomon query "FROM rejects" --db x.duckdb says why)' in run("compare", capture, "--db", "x.duckdb").out
+    Path("gnomon.store").mkdir()
+    assert '(gnomon query "FROM rejects" --db gnomon.duckdb says why)' in run("compare", capture).out
+    Path("gnomon.toml").write_text('db = "set.duckdb"\n', encoding="utf-8")
+    assert '(gnomon query "FROM rejects" says why)' in run("compare", capture).out
+
+
+def test_the_capture_of_the_documentation_can_be_pasted(run: Run) -> None:
+    """What docs/release-day.md prints is a capture as it stands, and shows what it says."""
+    page = (Path(__file__).parents[3] / "docs" / "release-day.md").read_text(encoding="utf-8")
+    Path("first.ndjson").write_text(page.split("```json\n")[1].split("```")[0], encoding="utf-8")
+    ended = run("compare", "first.ndjson")
+    assert ended.code == 0
+    assert "; 1 divergence in 1 comparison\n" in ended.out
+    assert "\n2 records in " in ended.out
+    assert "GET /carts/{id}" in ended.out
 
 
 def test_a_report_is_written_beside(run: Run, capture: Path) -> None:
@@ -202,22 +247,37 @@ def test_a_misspelt_variable_is_said(run: Run, capture: Path, monkeypatch: pytes
     ("text", "why"),
     [
         ("", "Divergence rate: none, the captures hold no records"),
-        (
-            "{}\n",
-            'Divergence rate: none, no record could be read; gnomon query "SELECT line, reason FROM rejects" says why',
-        ),
+        ("{}\n", "Divergence rate: none, no record could be read"),
         ("live", "Divergence rate: none, no record is of a shadow; name the roles' files by --live and --shadow"),
+        (
+            "canary",
+            "as a canary's traffic does; gnomon verdict --canary TARGET --baseline TARGET --db x.duckdb judges live",
+        ),
         ("apart", "; no request id is on both sides"),
     ],
 )
 def test_where_nothing_was_compared_it_is_said_why(run: Run, text: str, why: str) -> None:
-    """An empty table alone would look like a clean bill of health."""
+    """An empty table alone would look like a clean bill of health, and answers that nobody sent like a bad shadow."""
     with NdjsonWriter(Path("x.ndjson")) as writer:
-        if text == "live":
-            writer.write(exchange("r-1", expect=[]))
+        if text in ("live", "canary"):
+            writer.write(exchange("r-1", expect=[] if text == "canary" else None))
         if text == "apart":
             writer.write(exchange("r-1"))
             writer.write(exchange("r-2", "shadow"))
     if text in ("", "{}\n"):
         Path("x.ndjson").write_text(text)
-    assert why in run("compare", "x.ndjson", "--format", "ndjson").out
+    ended = run("compare", "x.ndjson", "--format", "ndjson", "--db", "x.duckdb", "--report", "x.html")
+    assert why in ended.out
+    assert ("100 %" in ended.out) == (text == "apart")
+    assert ("no shadow was seen" in Path("x.html").read_text(encoding="utf-8")) == (text == "live")
+
+
+def test_a_shadow_whose_captures_hold_nothing_is_not_to_be_named_again(run: Run) -> None:
+    """Who gave --shadow is told to look at it, and the summary keeps the outcome of each request."""
+    with NdjsonWriter(Path("live.ndjson")) as writer:
+        writer.write(exchange("r-1"))
+    Path("shadow.ndjson").write_text("", encoding="utf-8")
+    files = ("--live", "live.ndjson", "--shadow", "shadow.ndjson")
+    assert "no record that could be read is of a shadow; look at what --shadow names" in run("compare", *files).out
+    summary = json.loads(run("compare", *files, "--json").out)
+    assert (summary["outcomes"]["shadow_missing"], summary["pairs"], summary["divergence_rate"]) == (1, 0, 1.0)

@@ -187,10 +187,10 @@ class TestRejudge:
 class TestConfig:
     def test_good_settings_are_said_to_be_so(self, run: Run) -> None:
         """With and without a file."""
-        assert run("config", "check").out == "no settings file: good, 1 settings set, no rules\n"
+        assert run("config", "check").out == "no settings file: good, 1 setting set, no rules\n"
         Path("gnomon.toml").write_text('[join]\nwindow = "1m"\n', encoding="utf-8")
         Path("rules.toml").write_text(IGNORE, encoding="utf-8")
-        assert run("config", "check").out == "gnomon.toml: good, 2 settings set, 1 rules in rules.toml\n"
+        assert run("config", "check").out == "gnomon.toml: good, 2 settings set, 1 rule in rules.toml\n"
 
     @pytest.mark.parametrize(
         ("text", "sentence"),

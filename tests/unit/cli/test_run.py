@@ -172,3 +172,14 @@ def test_text_streams_that_are_no_terminal_get_no_progress(monkeypatch: pytest.M
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with progress_bar("comparing", 10) as advance:
         assert advance is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["route"], ["route", "preview"], ["route", "preview", "--from", "a"], ["route", "audit", "--clean", "a"]],
+)
+def test_settings_without_a_route_are_told_once(run: Run, command: list[str]) -> None:
+    """The remedy says what to write, and not once more that there is none."""
+    ended = run(*command)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == 'gnomon: there is no [[route]] in the settings; write [[route]] with from = "TOPIC"\n'

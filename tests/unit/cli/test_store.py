@@ -122,5 +122,13 @@ def test_without_a_store_they_say_so(run: Run) -> None:
     for command in (["compact"], ["catalog"], ["export", "--db", "x.duckdb"]):
         ended = run(*command)
         assert ended.code == 2
-        assert "is not a store of Gnomon's" in ended.err
+        assert "there is no store at gnomon.store; name the directory" in ended.err
     assert not list(Path().iterdir())
+
+
+def test_a_database_file_is_no_store(run: Run) -> None:
+    """It is named as it was given, not the directory that it stands in."""
+    Path("gnomon.duckdb").touch()
+    ended = run("compact", "--store", "gnomon.duckdb")
+    assert ended.code == 2
+    assert ended.err.startswith("gnomon: there is no store at gnomon.duckdb; name the directory")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from gnomon.capture import NdjsonWriter
-from gnomon.testing import STARTED_US, exchange
+from gnomon.store.log import prepare_store
+from gnomon.testing import STARTED_US, exchange, pair
 
 Run = Callable[..., Any]
 
@@ -84,6 +85,8 @@ def test_a_slower_candidate_fails(run: Run, compared: Callable[..., None]) -> No
     verdict = json.loads(run("verdict", "--json").out)
     assert verdict["reasons"][0]["code"] == "max_latency_shift.p50"
     assert verdict["latency"]["overall"]["p50"]["shift"] == pytest.approx(0.2, abs=0.01)
+    request = verdict["reasons"][0]["request_ids"][0]
+    assert f"\nfor example {request}" in run("verdict").out
 
 
 def test_few_pairs_leave_it_undecided(run: Run, compared: Callable[..., None]) -> None:
@@ -127,6 +130,116 @@ def test_a_flags_requests_are_judged_alone(run: Run, tmp_path: Path) -> None:
     ended = run("verdict", "--flag", "new-cart")
     assert ended.code == 2
     assert "'new-cart' is not a flag; write NAME=VALUE" in ended.err
+
+
+@pytest.fixture
+def tagged(run: Run, tmp_path: Path) -> None:
+    """Ten pairs, four of which carry a flag, in the five seconds from `STARTED_US` on."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(10):
+            tags: dict[str, Any] = {"flags": {"theme": "b"}} if number < 4 else {}
+            for role, target in (("live", ""), ("shadow", "shop@2")):
+                at = STARTED_US + number * 500_000
+                writer.write(exchange(f"r-{number}", role, {"a": 1}, target=target, started_us=at, **tags))
+    run("compare", tmp_path / "c.ndjson")
+
+
+@pytest.mark.usefixtures("tagged")
+@pytest.mark.parametrize(
+    ("options", "head", "why"),
+    [
+        (["--flag", "theme=b"], "service shop, target shop@2, flag theme=b\n", None),
+        (
+            ["--flag", "theme=c"],
+            "all services, all targets, flag theme=c\n",
+            "No request carries the flag 'theme=c'; did you mean 'theme=b'?",
+        ),
+        (["--flag", "zzz=1"], "flag zzz=1\n", "No request carries the flag 'zzz=1'; there is 'theme=b'"),
+        (
+            ["--since", "2037-01-01"],
+            "since 2037-01-01T00:00:00Z\n",
+            "Nothing landed in that time; what landed started between 2027-01-15T08:00:00Z and 2027-01-15T08:00:04.5",
+        ),
+        (["--as-of", "2037-01-01"], "as of 2037-01-01T00:00:00Z\n", "No request asked to be served as of this moment"),
+        (
+            ["--synthetic", "only"],
+            "synthetic requests only, all that has landed\n",
+            "No request that is chosen is tagged as synthetic",
+        ),
+    ],
+)
+def test_what_was_asked_for_is_in_the_head_and_why_there_is_nothing(
+    run: Run, options: list[str], head: str, why: str | None
+) -> None:
+    """Waiting does not bring a flag that is misspelt, nor a time that is gone; `--json` says the same."""
+    ended = run("verdict", *options)
+    assert ended.code == 3
+    assert ended.out.splitlines(keepends=True)[1].endswith(head)
+    reasons = json.loads(run("verdict", "--json", *options).out)["reasons"]
+    if why is None:
+        assert "There are fewer pairs than verdict.min_pairs (4 of 500); compare more captures" in ended.out
+        return
+    assert f"\n\n{why}" in ended.out
+    assert "fewer pairs" not in ended.out
+    assert why[1:] in reasons[-1]["message"]
+    assert reasons[-1]["code"] == ("unknown_name" if "--flag" in options else "min_pairs")
+
+
+def test_live_answers_alone_are_for_a_canary(run: Run, tmp_path: Path) -> None:
+    """A verdict on pairs names the builds that answered; one on a canary its baseline, and where its answers are."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(4):
+            writer.write(exchange(f"r-{number}", "live", {"a": 1}, target=f"shop@{number % 2 + 1}", expect=[]))
+    run("compare", tmp_path / "c.ndjson")
+    ended = run("verdict")
+    assert (ended.code, ended.out.splitlines()[0]) == (3, "undecided: 0 pairs")
+    assert "Only live answers without pairs have landed, of 'shop@1', 'shop@2'; judge a canary beside" in ended.out
+    canary = ("--canary", "shop@2", "--baseline", "shop@1")
+    assert (
+        "service shop, target shop@2, beside the baseline shop@1, all that has landed\n" in run("verdict", *canary).out
+    )
+    later = run("verdict", *canary, "--since", "2037-01-01")
+    assert "No live answer of 'shop@2' was counted in that time; its own are between 2027-01-15T08:00:00Z" in later.out
+
+
+def test_an_empty_store_says_that_nothing_has_landed(run: Run) -> None:
+    """A store that a worker has just made."""
+    prepare_store(Path("gnomon.store"))
+    assert "\n\nNothing has landed yet\n" in run("verdict").out
+
+
+def test_the_worst_endpoints_are_shown_first(run: Run, tmp_path: Path) -> None:
+    """With few pairs no endpoint is decided: by what was seen, not by name; and counts are of the same things."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for number in range(150):
+            endpoint = number // 5
+            broken = endpoint == 29
+            for role in ("live", "shadow"):
+                answer: Any = {"a": role if broken else 1}
+                writer.write(exchange(f"r-{number}", role, answer, path=f"/at{endpoint:02}"))
+        headers = (("content-type", "application/json"), ("content-encoding", "gzip"))
+        for side in pair("odd", b"not gzip", b"neither", headers=headers, path="/at00"):
+            writer.write(side)
+    run("compare", tmp_path / "c.ndjson")
+    out = run("verdict").out
+    assert out.startswith("undecided: 151 pairs, 150 of them judged\n")
+    lines = out.splitlines()
+    title = lines.index("Limits not kept for certain, of 30 endpoints (the worst 20 of 90)")
+    assert lines[title + 2].startswith("GET /at29")
+    assert "(150 of 500)" in out
+    assert " - to - " not in out
+    assert "Coverage: 0 of 30 endpoints have" in out
+
+
+def test_one_is_said_of_one(run: Run, tmp_path: Path) -> None:
+    """Neither `1 pairs` nor `1 endpoints`."""
+    with NdjsonWriter(tmp_path / "c.ndjson") as writer:
+        for side in pair("r-1", {"a": 1}, {"a": 1}):
+            writer.write(side)
+    run("compare", tmp_path / "c.ndjson")
+    out = run("verdict").out
+    assert out.startswith("undecided: 1 pair\n")
+    assert "Coverage: 0 of 1 endpoint have" in out
 
 
 def test_a_canary_is_judged_by_its_own_share_of_live_traffic(run: Run, tmp_path: Path) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args, get_type_hints
 
+import msgspec
 import pytest
+from click import Group
 
 from gnomon.cli.app import app
-from gnomon.reference import commands_page, pages
+from gnomon.config import Route
+from gnomon.reference import commands_page, pages, settings_page
 from gnomon.reference.__main__ import run
 from gnomon.reference.commands import walk
 
@@ -47,6 +51,24 @@ def test_every_command_is_explained_with_an_example() -> None:
     for command, context in walk(app, app.make_context("gnomon", [], resilient_parsing=True)):
         assert "Examples:" in (command.help or ""), context.command_path
         assert f"## `{context.command_path}`" in page
+
+
+def test_groups_too_are_explained_with_an_example() -> None:
+    """Who asks for the help of a group sees one of its commands at work."""
+    top = app.make_context("gnomon", [], resilient_parsing=True)
+    groups = [command for name in app.list_commands(top) if isinstance(command := app.get_command(top, name), Group)]
+    assert {group.name for group in groups} >= {"rules", "topics", "alerts", "config", "route"}
+    for group in groups:
+        assert "Examples:" in (group.help or ""), group.name
+
+
+def test_every_key_of_a_route_is_on_the_page() -> None:
+    """docs/configuration.md names them as they are written, with every kind of value."""
+    rows = settings_page().split("## `[[route]]`")[1]
+    for field in msgspec.structs.fields(Route):
+        assert f"`{field.encode_name}`" in rows, field.name
+    for kind in get_args(get_type_hints(Route)["value"]):
+        assert f"`{kind}`" in rows, kind
 
 
 def test_every_dependency_has_its_reason() -> None:

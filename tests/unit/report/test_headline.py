@@ -55,6 +55,20 @@ def test_nothing_comparable_is_said_in_words(make_report: Callable[..., Report])
     assert (line.figure, line.sentence, line.state) == ("–", "nothing could be compared", "unknown")
 
 
+def test_a_shadow_that_nobody_recorded_is_no_divergence(
+    make_report: Callable[..., Report], make_endpoint: Callable[..., EndpointStat]
+) -> None:
+    """Answers that were expected and never came, all of them: no figure, and nowhere to look."""
+    missing = OutcomeCounts(shadow_missing=7)
+    report = make_report(
+        comparisons=7, pairs=0, outcomes=missing, divergences=7, divergence_rate=1.0, interval=(0.6, 1)
+    )
+    line = headline(report)
+    assert (line.figure, line.sentence, line.state) == ("–", "no shadow was seen", "unknown")
+    assert line.detail == "7 live requests should have an answer of a shadow, and none was recorded."
+    assert glance([make_endpoint("GET /", outcomes=missing)], [], report, nowhere) == []
+
+
 @pytest.mark.parametrize(
     ("diverging", "sentence"),
     [

@@ -50,7 +50,7 @@ def test_every_outcome_is_counted(
     assert (endpoint.pairs, endpoint.first_seen, endpoint.last_seen) == (6, START, START)
 
 
-@pytest.mark.parametrize(("k", "n"), [(0, 1), (0, 50), (50, 50), (1, 1000)])
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (0, 50), (18, 18), (50, 50), (1, 1000)])
 def test_interval_without_control(
     target: Path, comparison: Callable[..., Comparison], land: Callable[..., Landed], k: int, n: int
 ) -> None:

@@ -46,7 +46,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One figure beside its limit; `endpoint` is None for all of a service and target together.
 
     `covered` says whether there are enough pairs that a flawless shadow would be seen to keep the limit: an endpoint
-    without them can fail, but does not hold up a pass.
+    without them can fail, but does not hold up a pass. `note` says more of a field than its kind.
     """
 
     code: str
@@ -60,6 +60,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     interval: Ends
     covered: bool = True
     request_ids: list[str] = []
+    note: str = ""
 
     @property
     def state(self) -> _State:

@@ -196,12 +196,16 @@ def _shapes(endpoint: Populations, units: Sequence[Unit], limits: Limits, thresh
         )
     ]
     found: list[int] = np.flatnonzero(least > limits.min_effect).tolist()
-    rising = {units[at][1] for at in found if units[at][0] == "type" and rate[at] > 0}
-    falling = {units[at][1] for at in found if units[at][0] == "type" and rate[at] < 0}
-    for at in found:
+    changes = _type_changes([(units[at], float(rate[at])) for at in found])
+    changed: set[str] = set()
+    for at in sorted(found, key=lambda at: (-least[at], at)):
         measure, field, value = units[at]
         kind: DifferenceKind = "added" if rate[at] > 0 else "removed"
-        if measure == "type" and field in rising & falling:
+        note = changes.get(field, "") if measure == "type" else ""
+        if note:
+            if field in changed:  # the type that comes and the one that goes are one change
+                continue
+            changed.add(field)
             kind = "type_changed"
         check = msgspec.structs.replace(
             checks[0],
@@ -209,9 +213,23 @@ def _shapes(endpoint: Populations, units: Sequence[Unit], limits: Limits, thresh
             kind=kind,
             rate=float(abs(rate[at])),
             interval=(float(least[at]), float(most[at])),
+            note=note,
         )
         checks.append(check if check.state != "kept" else msgspec.structs.replace(check, code="field"))
     return [checks[0], *sorted(checks[1:], key=lambda check: (-check.excess, check.pattern or "", check.kind or ""))]
+
+
+def _type_changes(found: Sequence[tuple[Unit, float]]) -> dict[str, str]:
+    """Say by field which types go and which come: `number -> string`; only of fields that have both."""
+    going, coming = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for (measure, field, value), rate in found:
+        if measure == "type":
+            (coming if rate > 0 else going)[field].append(value)
+    return {
+        field: f"{', '.join(sorted(gone))} -> {', '.join(sorted(coming[field]))}"
+        for field, gone in going.items()
+        if field in coming
+    }
 
 
 def _share(side: Population, unit: Unit) -> float:

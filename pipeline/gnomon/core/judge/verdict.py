@@ -64,9 +64,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     needed: int
 
     @property
+    def enough(self) -> int:
+        """How many pairs count towards those that a verdict takes."""
+        return min(self.seen.pairs, self.seen.judged)
+
+    @property
     def is_short(self) -> bool:
         """Whether there are too few pairs for a verdict."""
-        return self.seen.judged < self.needed
+        return self.enough < self.needed
 
     @property
     def uncovered(self) -> list[str]:
@@ -281,6 +286,7 @@ def _reason(check: Check, code: str) -> VerdictReason:
         rate=check.rate,
         interval=check.interval,
         request_ids=check.request_ids,
+        message=check.note or msgspec.UNSET,
     )
 
 

@@ -25,7 +25,7 @@ from gnomon.stream.route.journal import Journal
 from gnomon.stream.route.reading import read_back
 from gnomon.stream.route.registry import RegistryClient
 from gnomon.stream.route.router import Router, check_outputs
-from gnomon.stream.route.rules import make_judge, open_users
+from gnomon.stream.route.rules import make_judge, no_route, open_users
 from gnomon.stream.route.sender import BATCH_BYTES, KafkaSender
 from gnomon.stream.route.users import USERS_SECONDS, Users
 from gnomon.stream.topics import committed_offset, count_partitions, forgetful
@@ -55,7 +55,7 @@ async def check_routes(settings: Settings, routes: tuple[Route, ...]) -> None:
         DependencyError: No broker can be reached, or none has transactions.
     """
     if not routes:
-        raise ConfigError("there is no [[route]] in the settings", 'write [[route]] with from = "TOPIC"')
+        raise no_route()
     partitions = await count_partitions(settings.kafka)
     for route in routes:
         check_outputs(route, partitions)

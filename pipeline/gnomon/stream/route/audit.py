@@ -24,7 +24,7 @@ from gnomon.store.log import StoreInfo, TableWriter
 from gnomon.stream.route.judging import RouteJudge
 from gnomon.stream.route.reading import POLL_MS, add_partitions, read_committed, reading
 from gnomon.stream.route.registry import RegistryClient
-from gnomon.stream.route.rules import make_judge, open_users
+from gnomon.stream.route.rules import make_judge, no_route, open_users
 from gnomon.stream.route.tally import Tally
 from gnomon.stream.route.users import USERS_SECONDS, Users
 
@@ -137,7 +137,9 @@ def judges_of(routes: Sequence[Route], topic: str, registry: Registry) -> Judges
     """
     sending = [route for route in routes if route.clean == topic]
     if not sending:
-        known = ", ".join(sorted({route.clean for route in routes})) or "there is no [[route]]"
+        if not routes:
+            raise no_route()
+        known = ", ".join(sorted({route.clean for route in routes}))
         raise ConfigError(f"no [[route]] has clean = {topic!r}", f"clean topics: {known}")
     client = RegistryClient(registry) if registry.url else None
     users = [open_users(route) for route in sending]

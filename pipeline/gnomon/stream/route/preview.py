@@ -22,7 +22,10 @@ _ORDER: Final = ("clean", "synthetic", "both", "quarantine", "correction")
 
 
 class Previewed(msgspec.Struct, frozen=True):
-    """Events that one rule sends to one destination, as in the table `routed`; `samples` are places of some."""
+    """Events that one rule sends to one destination, as in the table `routed`; `samples` are places of some.
+
+    Those of the destination `correction` go to clean and are counted there too: their tag comes after them.
+    """
 
     destination: str
     rule: str

@@ -14,11 +14,17 @@ from gnomon.core.patterns import Pattern
 from gnomon.core.pointer import parse_pointer
 from gnomon.core.routing import EventRouter, Tag, scalar_text
 from gnomon.core.taint import TaintedIds
+from gnomon.errors import ConfigError
 from gnomon.stream.route.judging import ReadBack, RouteJudge
 from gnomon.stream.route.registry import RegistryClient, Schemas
 from gnomon.stream.route.users import Users
 
-__all__ = ["make_judge", "open_users"]
+__all__ = ["make_judge", "no_route", "open_users"]
+
+
+def no_route() -> ConfigError:
+    """Give the error of settings that split no topic."""
+    return ConfigError("there is no [[route]] in the settings", 'write [[route]] with from = "TOPIC"')
 
 
 def open_users(route: Route) -> Users | None:
