@@ -125,7 +125,8 @@ class PartitionJudge:
 
 
 def _earliest(records: Records) -> int:
-    return min(_now(), min(record.timestamp for record in records))
+    earliest: int = min([record.timestamp for record in records])
+    return min(earliest, _now())
 
 
 def _time_of(record: Any) -> int:  # noqa: ANN401 - aiokafka has no types
