@@ -251,7 +251,7 @@ class Redactor:
         return redact_target(path, self._blinder) if self.enabled else path
 
     def flags(self, flags: dict[str, str]) -> dict[str, str]:
-        """Redact flags by shape, their names too, and by name what is no arm of an experiment: `new-token=on` is one."""
+        """Redact flags by shape, their names too, and by name what is not the name of an arm, as in `new-token=on`."""
         return {self.label(name): self._flag(name, value) for name, value in flags.items()} if flags else flags
 
     def _flag(self, name: str, value: str) -> str:
