@@ -98,7 +98,15 @@ with Parts(pathlib.Path({str(tmp_path)!r}), {{}}) as parts:
         pid = int(written.read_text())
         assert is_alive(pid)
         process.kill()
-    wait_until(lambda: not is_alive(pid))
+    wait_until(lambda: not _is_running(pid))
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; whoever inherits it may be slow to take note of its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return False
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
