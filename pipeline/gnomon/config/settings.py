@@ -248,10 +248,13 @@ class Emit(msgspec.Struct, frozen=True):
     record_bytes: Annotated[
         Positive, about("Largest record; bodies are cut further until it fits, as a Kafka message must", size=True)
     ] = 1000 * KIB
-    queue_records: Annotated[Positive, about("Records that may wait to be written; what comes then is shed")] = 10_000
-    queue_bytes: Annotated[Positive, about("Bytes that may wait to be written; what comes then is shed", size=True)] = (
-        32 * MIB
-    )
+    queue_records: Annotated[
+        Positive, about("Records that may wait to be written; from half of them on exchanges are shed, by their ids")
+    ] = 10_000
+    queue_bytes: Annotated[
+        Positive,
+        about("Bytes that may wait to be written; from half of them on exchanges are shed, by their ids", size=True),
+    ] = 32 * MIB
     drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
         timedelta(seconds=5)
     )

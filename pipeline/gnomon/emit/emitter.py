@@ -199,10 +199,11 @@ class Emitter:
         self._look_for_shed()
         worked_until = time.perf_counter_ns() + _STRETCH_NS
         for seen in taken:
-            now = time.monotonic()
-            self._doubt.note(now, waited=seen.seconds_since)
-            doubt = seen.role == "live" and self._doubt.holds(now)
+            doubt = False
             try:
+                now = time.monotonic()
+                self._doubt.note(now, waited=seen.seconds_since)
+                doubt = seen.role == "live" and self._doubt.holds(now)
                 record = self._writer.write(seen, doubt=doubt)
             except Exception as error:  # noqa: BLE001 - one hostile exchange must not cost the others
                 record = None
