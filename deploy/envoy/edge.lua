@@ -49,7 +49,7 @@ end
 
 -- A member whose name is no token (RFC 9110, section 5.6.2) is taken for one too: another parser may trim what is odd.
 local function is_tag(member)
-  local name = member:match("^%s*([^=;%s]*)")
+  local name = member:match("^%s*([^=;%s]*)"):lower()
   return name:find("[^%w!#$%%&'*+.^_`|~-]") ~= nil or name == "synthetic" or name == "as-of" or name == "as_of" or name:sub(1, 5) == "flag."
 end
 

@@ -183,7 +183,7 @@ class Engine:
             raise ValueError(message)
         mine, theirs = _Figures.of(live), _Figures.of(other)
         asked, place = first.exchange, first.place
-        synthetic = asked.synthetic or (other.exchange.synthetic if other else None)
+        synthetic = asked.synthetic or (other.exchange.synthetic if other else None) or None
         counting = [d for d in differences if not d.noise] if differences else differences
         duplicates = joined.duplicates
         comparison = Comparison(

@@ -80,6 +80,7 @@ NAMES: Final = (
         "csrf",
     ),
     *("otp", "pin", "user[pin]", "cvv", "cvc", "ssn", "jwt", "bearer", "cookie", "signature", "sig", "X-Amz-Signature"),
+    *("security_answer", "securityAnswer", "connectionString", "db_connection_string", "dpop"),
     *("\uff50assword", "pass\u200bword", "contrase\u00f1a", "motDePasse"),
 )
 HEADERS: Final = (
@@ -87,7 +88,14 @@ HEADERS: Final = (
     *("cookie", "x-api-key", "api-key", "apikey", "x_api_key", "x-auth", "x-auth-token", "x-access-token", "x-otp"),
     *("x-amz-security-token", "x-goog-api-key", "ocp-apim-subscription-key", "x-vault-token", "private-token"),
     *("x-csrf-token", "x-session-id", "x-signature", "x-hub-signature", "authentication", "x-jwt", "x-pin", "bearer"),
-    *("x-ms-client-principal", "x-amzn-oidc-data", "cf-access-client-secret", "x-forwarded-client-cert", "auth"),
+    *(
+        "x-ms-client-principal",
+        "x-amzn-oidc-data",
+        "cf-access-client-secret",
+        "x-forwarded-client-cert",
+        "auth",
+        "dpop",
+    ),
 )
 
 
@@ -241,6 +249,7 @@ def named(name: str) -> Iterator[tuple[str, Put]]:
     yield "part", part(name, content="{}")
     yield "label", json_body(lambda secret: [{"name": name, "value": secret}])
     yield "msgpack", binary("application/msgpack", lambda s: b"\x81" + short(name.encode()) + short(s))
+    yield "flag", field("flags", lambda secret: {name: secret})
 
 
 OTHERS: Final[dict[str, Put]] = {

@@ -69,6 +69,9 @@ _ODD: Final[list[tuple[dict[str, Any], Headers]]] = [
     ({}, [("x-SYNTHETIC", b""), ("X-SYNTHETIC", b"second")]),
     ({}, [("baggage", b"a=b , synthetic = load%20test ; ttl=3")]),
     ({}, [("Baggage", b"a=b"), ("BAGGAGE", b"synthetic=%C3%A9")]),
+    ({}, [("x-synthetic", b"  ")]),
+    ({}, [("x-synthetic", None)]),
+    ({}, [("baggage", b"a=b,\xc2\xa0synthetic")]),
     ({}, [("x-run", b"load-12")]),
     ({}, [("x-synthetic", b"\xff\xfe")]),
     ({"user": {"id": "synthetic-9"}}, []),
@@ -87,7 +90,7 @@ _REAL: Final[list[tuple[dict[str, Any], Headers]]] = [
     ({"user": {"id": 7770}}, []),
     ({"user": None, "tags": {"x": 1}, "items": "probe"}, []),
     ({"user": [], "tags": [["load-test"]], "items": [None, 3, {"note": None}]}, []),
-    ({"probe": False, "items": []}, [("x-run", b"load-x"), ("x-synthetic", b"  ")]),
+    ({"probe": False, "items": []}, [("x-run", b"load-x"), ("not-x-synthetic", b"  ")]),
 ]
 
 

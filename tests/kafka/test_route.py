@@ -146,7 +146,7 @@ def test_poison_goes_to_quarantine_and_tombstones_go_both_ways(
     events += [
         Business(0, None, b"{}", name, False),
         Business(0, b"k", large, name, False),
-        Business(0, b"k", b"3", [("x-synthetic", None), ("baggage", None), *name], False),
+        Business(0, b"k", b"3", [("synthetic", b"x"), ("baggage", None), *name], False),
         Business(0, b"k", b"{}", [("X-Synthetic", None), ("x-synthetic", b"\x00"), *name], True),
     ]
     for event in events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -20,8 +21,8 @@ documents = st.recursive(
     max_leaves=12,
 )
 headers = st.lists(st.tuples(st.text(max_size=12), st.none() | st.binary(max_size=24)), max_size=6)
-spaces = st.text(" \t", max_size=3)
-reasons = st.text(min_size=1, max_size=10).filter(lambda text: bool(text.strip()))
+spaces = st.text(" \t\n\r\x00\u00a0\u2009\ufeff", max_size=3)
+reasons = st.text(max_size=10)
 TAGS = [
     Tag(path="/user/id", prefix="synthetic-", name="user"),
     Tag(path="/user/id", among=frozenset({"7", "x"}), name="among"),
@@ -85,5 +86,5 @@ def test_a_tag_in_the_value_is_never_clean(rest: dict[str, Any], names: Any, end
 @given(documents.filter(lambda d: not isinstance(d, dict) or not {"user", "a", "tags"} & set(d)), headers)
 def test_an_event_without_a_tag_is_clean(document: Any, names: Any) -> None:
     """Real events are not lost to the filter."""
-    plain = [(name, value) for name, value in names if name.strip().lower() not in {"x-synthetic", "baggage", "x-run"}]
+    plain = [(name, value) for name, value in names if not re.search("x-synthetic|baggage|x-run", name.lower())]
     assert is_clean(orjson.dumps(document), plain)

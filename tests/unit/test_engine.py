@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,15 @@ def test_a_comparison_tells_both_sides() -> None:
     assert (comparison.outcome, comparison.severity, comparison.differences) == ("diff", "high", 1)
     assert (comparison.flags, comparison.as_of) == ({"new": "on"}, "2027-07-12T00:00:00Z")
     assert comparison.started_at.timestamp() * 1e6 == STARTED_US
+
+
+@pytest.mark.parametrize(
+    ("live", "shadow", "synthetic"), [("", None, None), (None, "", None), ("", "", None), ("", "load", "load")]
+)
+def test_a_tag_without_a_reason_hides_no_request(live: str | None, shadow: str | None, synthetic: str | None) -> None:
+    """Neither side's empty tag takes a comparison out of the figures."""
+    (compared,) = compare(exchange(synthetic=live), exchange(role="shadow", synthetic=shadow))
+    assert compared.comparison.synthetic == synthetic
 
 
 def test_missing_sides_are_comparisons() -> None:

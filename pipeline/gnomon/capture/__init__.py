@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gnomon.capture.detect import FORMATS, CaptureFormat, detect_format
 from gnomon.capture.raw import Limits, RawRecord, Source
-from gnomon.capture.reader import FormatChoice, capture_size, read_captures
+from gnomon.capture.reader import FormatChoice, are_ndjson, capture_size, read_captures
 from gnomon.capture.writer import NdjsonWriter
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "NdjsonWriter",
     "RawRecord",
     "Source",
+    "are_ndjson",
     "capture_size",
     "detect_format",
     "read_captures",

@@ -20,7 +20,7 @@ from gnomon.capture.source import ByteStream
 from gnomon.errors import InputError, UsageError
 from gnomon.model import Place, Reject
 
-__all__ = ["Advance", "FormatChoice", "capture_size", "read_captures"]
+__all__ = ["Advance", "FormatChoice", "are_ndjson", "capture_size", "read_captures"]
 
 FormatChoice: TypeAlias = Literal["auto"] | CaptureFormat
 Advance: TypeAlias = Callable[[int], None]
@@ -84,6 +84,24 @@ def capture_size(sources: Sequence[Source]) -> int | None:
                 return None
             total += size
     return total
+
+
+def are_ndjson(sources: Sequence[Source], fmt: FormatChoice) -> bool:
+    """Tell whether all sources are files of exchange records, which can be read side by side.
+
+    Of other formats ids are made in the order of appearance, one file after the other.
+
+    Raises:
+        InputError: One of them does not exist, or cannot be read.
+    """
+    if any(source.path == STDIN or _size(source.path) is None for source in sources):
+        return False
+    return fmt == "ndjson" or (fmt == "auto" and all(_is_ndjson(source.path) for source in sources))
+
+
+def _is_ndjson(path: str) -> bool:
+    with ByteStream(path) as stream:
+        return detect_format(stream.head, path) == "ndjson"
 
 
 def _size(path: str) -> int | None:

@@ -47,9 +47,14 @@ def produce(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
     Records are redacted and keyed by request id, and all are delivered when this ends. Lines that cannot be read are
     sent as they are. The topic (kafka.topic) is made if it is not there.
 
+    Up to 100 NDJSON files are merged by the times of their records, as if all had been recorded into one. Anything else
+    goes out one capture after the other, so no capture may be longer than join.window and join.lateness together, or
+    workers will have closed the windows of its requests before the other side comes.
+
     \b
     Examples:
       $ gnomon produce capture.ndjson.gz
+      $ gnomon produce live.ndjson shadow.ndjson control.ndjson
       $ gnomon produce capture.ndjson --rate 2000
       $ gnomon produce shadow.har --role shadow --as-recorded
     """

@@ -20,6 +20,7 @@ from gnomon.collect.server import AccessLogServer
 from gnomon.collect.sinks import Sink
 from gnomon.collect.wire import Entry
 from gnomon.core.sampling import Sampler
+from gnomon.emit.doubt import Doubt
 from gnomon.emit.record import Record, RecordWriter
 from gnomon.emit.transport import Transport
 from gnomon.model import Exchange
@@ -61,6 +62,8 @@ class Collector:
         self._options = options
         self._sampler = sampler
         self._writer = writer
+        self._doubt = Doubt()
+        self._torn = 0
 
     async def run(self, stop: asyncio.Event, drain: float) -> None:
         """Collect until `stop` is set, then write what waits, in `drain` seconds at most.
@@ -127,10 +130,24 @@ class Collector:
         if not self._keeps(exchange):
             self.counts.sampled_out += 1
             return None
-        record = self._writer.encode(exchange)
+        record = self._writer.encode(self._vouched(exchange))
         if record is None:
             self.counts.skip("too_large")
         return record
+
+    def _vouched(self, exchange: Exchange) -> Exchange:
+        """Let a live exchange expect nobody where entries of the other sides may have been shed alone."""
+        torn, self._torn = self.backlog.torn - self._torn, self.backlog.torn
+        now = time.monotonic()
+        if torn and not self._doubt.holds(now):
+            _LOG.warning(
+                "entries are shed whose other side was kept, so live's say of nobody that it was asked: give them room"
+                " (collect.queue_bytes), or sample (collect.sample)"
+            )
+        self._doubt.note(now, shed=bool(torn))
+        if exchange.role != "live" or not self._doubt.holds(now):
+            return exchange
+        return msgspec.structs.replace(exchange, expect=[])
 
     def _keeps(self, exchange: Exchange) -> bool:
         if self._sampler.share >= 1:

@@ -17,7 +17,6 @@ from gnomon.collect.backlog import Backlog, Batch
 from gnomon.collect.counts import Counts
 from gnomon.collect.exchange import Origin, read_log_name
 from gnomon.collect.wire import METHOD, SERVICE, Entry, StreamAccessLogsMessage
-from gnomon.core.sampling import place
 from gnomon.errors import DependencyError
 
 __all__ = ["AccessLogServer"]
@@ -84,10 +83,7 @@ class AccessLogServer:
     def _take(self, entries: list[Entry], origin: Origin, size: int) -> None:
         """Put into the backlog what it has room for."""
         self._counts.received += len(entries)
-        share = self._backlog.share
-        kept = entries
-        if share < 1:
-            kept = [entry for entry in entries if place(entry.request.request_id.decode("latin-1")) < share]
-            self._counts.shed += len(entries) - len(kept)
+        kept = [entry for entry in entries if self._backlog.admits(entry.request.request_id)]
+        self._counts.shed += len(entries) - len(kept)
         if kept:
             self._backlog.put(Batch(kept, origin, size * len(kept) // len(entries)))

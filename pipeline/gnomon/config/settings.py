@@ -61,13 +61,10 @@ Addresses = Annotated[
     ),
 ]
 Url = Annotated[
-    str, msgspec.Meta(pattern=r"^(https?://[^\s/]\S*)?$", extra={"expected": 'a URL such as "https://gnomon.example"'})
-]
-PlainUrl = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(https?://[^\s/@]+(/[^\s@]*)?)?$",
-        extra={"expected": 'a URL such as "http://registry:8081", without a user name'},
+        pattern=r"^(https?://[^\s/@?#]+(/[^\s@?#]*)?)?$",
+        extra={"expected": 'a URL such as "http://host:8081", without a user name or a query'},
     ),
 ]
 Expectations = Annotated[
@@ -131,7 +128,7 @@ class Kafka(msgspec.Struct, frozen=True):
 class Registry(msgspec.Struct, frozen=True):
     """The Schema Registry (Confluent's HTTP API) that has the schemas of business topics."""
 
-    url: Annotated[PlainUrl, about("Where it is", default="none; values name no schema")] = ""
+    url: Annotated[Url, about("Where it is", default="none; values name no schema")] = ""
     username: Annotated[str | None, about("User name for HTTP basic authentication")] = None
     password: Annotated[str | None, about("Password", secret=True)] = None
     password_file: Annotated[Path | None, about("File that holds that password")] = None
@@ -251,10 +248,13 @@ class Emit(msgspec.Struct, frozen=True):
     record_bytes: Annotated[
         Positive, about("Largest record; bodies are cut further until it fits, as a Kafka message must", size=True)
     ] = 1000 * KIB
-    queue_records: Annotated[Positive, about("Records that may wait to be written; what comes then is shed")] = 10_000
-    queue_bytes: Annotated[Positive, about("Bytes that may wait to be written; what comes then is shed", size=True)] = (
-        32 * MIB
-    )
+    queue_records: Annotated[
+        Positive, about("Records that may wait to be written; from half of them on exchanges are shed, by their ids")
+    ] = 10_000
+    queue_bytes: Annotated[
+        Positive,
+        about("Bytes that may wait to be written; from half of them on exchanges are shed, by their ids", size=True),
+    ] = 32 * MIB
     drain: Annotated[timedelta, about("How long the end of the process may wait for what waits to be written")] = (
         timedelta(seconds=5)
     )

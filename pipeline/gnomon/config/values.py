@@ -19,6 +19,8 @@ __all__ = ["Leaf", "Problem", "format_size", "parse_size"]
 
 _SIZE: Final = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB|kB|MB|GB)?")
 _FACTORS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+# Of a URL, what may be a secret: what stands before the host, and behind the path
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#]*(?=@)|(?<=[?#]).+", re.DOTALL)
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
@@ -171,4 +173,6 @@ def in_words(value: object) -> str:
         return "a list"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(value) if isinstance(value, str | int | float) else str(value)
+    if isinstance(value, str):
+        return repr(_CREDENTIALS.sub("***", value))
+    return repr(value) if isinstance(value, int | float) else str(value)

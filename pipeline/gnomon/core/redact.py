@@ -25,7 +25,7 @@ from gnomon.core.pointer import escape, unescape
 from gnomon.core.redact_body import MAX_EXPANDED, hash_body, redact_body, redact_raw, redact_record
 from gnomon.core.redact_headers import redact_headers, redact_target, remember_headers
 from gnomon.core.redact_json import Places, redact_json
-from gnomon.core.secret_names import NOTHING, VALUES, plain_name, secrecy_below
+from gnomon.core.secret_names import NOTHING, VALUES, plain_name, secrecy, secrecy_below
 from gnomon.core.secrets import may_hold_secret, replace_secrets
 from gnomon.core.sieve import is_plain_value
 from gnomon.model import Body, Difference, Exchange, Header, JsonValue, Request, Response, TransportError
@@ -38,6 +38,12 @@ _MOST_SPOTS = 8192
 _BODY_HASH = '"sha256:'
 _HASH_MEMBER = re.compile(r'"hash":"(sha256:[0-9a-f]{64})"')
 _ENCODING = "content-encoding"
+# What arms of experiments are called
+_ARM = re.compile(
+    r"on|off|true|false|yes|no|enabled|disabled|control|treatment|default|none|new|old|v?[0-9]{1,2}|[a-z]"
+    r"|(?:variant|group|arm|test|version)[-_ ]?[a-z0-9]{1,2}",
+    re.IGNORECASE,
+)
 
 
 class RootedRules(Protocol):
@@ -245,8 +251,13 @@ class Redactor:
         return redact_target(path, self._blinder) if self.enabled else path
 
     def flags(self, flags: dict[str, str]) -> dict[str, str]:
-        """Redact flags by shape, their names too."""
-        return {self.label(name): self.label(value) for name, value in flags.items()} if flags else flags
+        """Redact flags by shape, their names too, and by name what is not the name of an arm, as in `new-token=on`."""
+        return {self.label(name): self._flag(name, value) for name, value in flags.items()} if flags else flags
+
+    def _flag(self, name: str, value: str) -> str:
+        if self.enabled and value and secrecy(name) and not _ARM.fullmatch(value):
+            return self._blinder.text(value)
+        return self.label(value)
 
     def endpoint(self, name: str) -> str:
         """Give an endpoint's name with `{token}` for what is shaped like a secret, whatever the key."""

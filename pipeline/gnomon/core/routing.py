@@ -7,7 +7,9 @@ goes both ways.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -17,7 +19,6 @@ from gnomon.core.equality import number_key
 from gnomon.core.json import Unreadable, dumps
 from gnomon.core.patterns import Pattern
 from gnomon.core.pointer import parse_pointer
-from gnomon.core.tags import read_tags
 from gnomon.model import JsonValue
 
 __all__ = ["Destination", "Event", "EventLike", "EventRouter", "Late", "Routing", "Tag", "scalar_text", "values_at"]
@@ -26,6 +27,11 @@ Destination: TypeAlias = Literal["clean", "synthetic", "quarantine", "both"]
 
 MAX_HEADERS: Final = 1000
 """Headers of one event that are read; one with more is quarantined."""
+
+_LONGEST_REMEMBERED: Final = 64
+# What cannot be in a name (RFC 9110, section 5.6.2), at its ends: white space of any kind, line ends, quotes
+_AROUND: Final = re.compile(r"^[^\w!#$%&'*+\-.^`|~]++|(?<![^\w!#$%&'*+\-.^`|~])[^\w!#$%&'*+\-.^`|~]++$")
+_MEMBERS: Final = re.compile(r"[,\r\n]")
 
 _BOOLEANS: Final = {True: "true", False: "false"}
 
@@ -113,7 +119,7 @@ class EventRouter:
     def __init__(self, tags: Iterable[Tag], read: Callable[[bytes], JsonValue] | None) -> None:
         self._read = read
         given = list(tags)
-        self._headers = [(tag, tag.header.strip().lower()) for tag in given if tag.header is not None]
+        self._headers = [(tag, _bare(tag.header)) for tag in given if tag.header is not None]
         # Where tags in a row are about one place it is looked at once
         paths = groupby((tag for tag in given if tag.path is not None), lambda tag: tag.path or "")
         self._paths = [(parse_pointer(path), list(alike)) for path, alike in paths]
@@ -142,18 +148,19 @@ class EventRouter:
         return (_CLEAN if rule is None else Routing("synthetic", rule)), document
 
     def _header_rule(self, headers: Sequence[tuple[str, bytes | None]]) -> str | None:
-        # A name with white space around it is no name of HTTP or Kafka's clients: better synthetic than leaked
-        names = [name.strip().lower() for name, _ in headers]
+        names = [_bare(name) for name, _ in headers]
         if self._names.isdisjoint(names):
             return None
+        # That it is there is enough, whatever it says: better a real event held back than a synthetic one let through
+        if "x-synthetic" in names:
+            return "header x-synthetic"
         texts = [
             (name, (value or b"").decode("utf-8", "replace"))
             for name, (_, value) in zip(names, headers, strict=True)
             if name in self._names
         ]
-        if read_tags(texts).synthetic is not None:
-            named = any(name == "x-synthetic" and value.strip() for name, value in texts)
-            return "header x-synthetic" if named else "baggage synthetic"
+        if any(name == "baggage" and _has_synthetic(value) for name, value in texts):
+            return "baggage synthetic"
         for tag, wanted in self._headers:
             if any(name == wanted and tag.holds(value) for name, value in texts):
                 return tag.name
@@ -170,6 +177,24 @@ class EventRouter:
 
 _CLEAN: Final = Routing("clean")
 _TOMBSTONE: Final = Routing("both", "tombstone")
+
+
+def _bare(name: str) -> str:
+    """Give a name as it is compared: without case, and without what can be no part of it at its ends."""
+    return _remembered(name) if len(name) <= _LONGEST_REMEMBERED else _bared(name)
+
+
+def _bared(name: str) -> str:
+    return _AROUND.sub("", name).lower() or name
+
+
+_remembered: Final = lru_cache(maxsize=1024)(_bared)
+
+
+def _has_synthetic(baggage: str) -> bool:
+    """Whether a baggage has a member `synthetic`, with a value or without."""
+    members = _MEMBERS.split(baggage) if "synthetic" in baggage.lower() else ()
+    return any(_bare(member.partition(";")[0].partition("=")[0]) == "synthetic" for member in members)
 
 
 def _refused_headers(headers: Sequence[tuple[str, bytes | None]]) -> str:

@@ -1,7 +1,8 @@
 """Which requests are kept, decided by their ids: both sides of a request are kept or dropped together.
 
 `place` gives an id its place between 0 and 1; a share keeps what lies below it. So the same requests are kept
-everywhere without a word between processes, and a smaller share keeps a part of what a larger one keeps.
+everywhere without a word between processes, and a smaller share keeps a part of what a larger one keeps. `share_left`
+is the share that a queue still takes when it fills: so what several overloaded queues keep are pairs.
 
 `Sampler` adds a floor: of an endpoint with few requests all are kept. What it keeps beside the share depends on what
 came before, so it remembers each such decision for the other sides of the request.
@@ -12,7 +13,10 @@ from __future__ import annotations
 from typing import Final
 from zlib import crc32
 
-__all__ = ["OTHERS", "Sampler", "place"]
+__all__ = ["EASY", "OTHERS", "Sampler", "place", "share_left"]
+
+EASY: Final = 0.5
+"""How full a queue may be before anything is shed."""
 
 OTHERS: Final = "(other)"
 """What endpoints beyond the bound are counted as, together."""
@@ -28,6 +32,16 @@ def place(request_id: str) -> float:
     Programming, volume 3, section 6.4); `deploy/envoy/edge.lua` computes the same.
     """
     return (crc32(request_id.encode("utf-8", "surrogatepass")) * _KNUTH % _SPACE) / _SPACE
+
+
+def share_left(fill: float, full: float = 1.0) -> float:
+    """Give the share of ids that a queue still takes: 1 while at ease, from there on less and less, 0 when full.
+
+    Args:
+        fill: How full it is; 1 where nothing more fits.
+        full: Where the share is 0.
+    """
+    return 1.0 if fill <= EASY else max(0.0, (full - fill) / (full - EASY))
 
 
 class Sampler:

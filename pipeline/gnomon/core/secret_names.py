@@ -45,6 +45,7 @@ NAME_WORDS: Final = (
     *("apikey", "privatekey", "accesskey", "authkey", "signingkey", "encryptionkey", "subscriptionkey", "masterkey"),
     *("accountkey", "sharedkey", "sshkey", "functionskey", "authcode", "authorizationcode", "securitycode"),
     *("verificationcode", "onetimecode", "recoverycode", "backupcode", "seedphrase"),
+    *("securityanswer", "connectionstring"),
     *("contrase", "motdepasse", "kennwort"),
 )
 """A name that holds one of these is that of a secret."""
@@ -54,6 +55,7 @@ WHOLE_NAMES: Final = frozenset(
         *("auth", "authorization", "proxyauthorization", "bearer", "cookie", "cookies", "cookie2", "setcookie"),
         *("setcookie2", "pass", "passw", "pw", "psw", "phpauthpw", "pin", "userpin", "cardpin", "otp", "totp"),
         *("otpcode", "mfacode", "smscode", "csc", "ssn", "sid", "phpsessid", "connectsid", "sig", "mnemonic", "senha"),
+        "dpop",
     )
 )
 """So is one of these, in the last step of a name with several (`user[pin]`), also after `x-`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +19,7 @@ from typing import Final, Self
 
 import msgspec
 
+from gnomon.demo.leash import leashed
 from gnomon.errors import DependencyError
 
 __all__ = ["Part", "Parts", "answers", "free_ports", "listens"]
@@ -39,7 +42,8 @@ class Part(msgspec.Struct, frozen=True):
 class Parts:
     """Runs parts; a context manager that stops all of them, the last started first.
 
-    Each writes to a log file of its own, and none gets the terminal's signals: they are stopped in order.
+    Each writes to a log file of its own, and none gets the terminal's signals: they are stopped in order. On Linux they
+    end too when this process ends in a way that leaves it no time to stop them.
 
     Args:
         directory: Where logs go, and where parts run that name no directory.
@@ -74,9 +78,10 @@ class Parts:
             DependencyError: Its program cannot be run.
         """
         try:
+            _check_program(part.command[0])
             with self._log(part).open("wb") as log:
                 process = subprocess.Popen(  # noqa: S603 - our own commands
-                    part.command,
+                    leashed(part.command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -118,6 +123,13 @@ class Parts:
         lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         said = "its log is empty" if not lines else "its log ends: " + " | ".join(line.strip() for line in lines)
         return DependencyError(f"the {part.name} {what}; {said}", f"look into {log}")
+
+
+def _check_program(name: str) -> None:
+    """Raise OSError where there is no such program, or it may not be run."""
+    if shutil.which(name) is None:
+        code = errno.EACCES if Path(name).exists() else errno.ENOENT
+        raise OSError(code, os.strerror(code))
 
 
 def free_ports(count: int) -> list[int]:

@@ -207,8 +207,8 @@ class _Watch:
         seen = self.seen
         seen.stop()
         if self._gone:
-            size = seen.response_body.size if seen.response_body is not None else 0
-            error = f"the client went away before the response was complete; {size} bytes of its body were sent"
+            # That is no fault of who answers: what was sent so far is the response, with a body that is cut
+            error = "" if self._started else "the client went away before there was a response"
         seen.error = error
         try:
             self._emitter.put(seen)
@@ -227,8 +227,9 @@ def _passed_on(scope: _Scope, headers: list[Any], made: str | None) -> _Scope:
     if made is None and not files:
         return scope
     passed = dict(scope)
-    if made is not None:
-        passed["headers"] = [*headers, (b"x-request-id", made.encode())]
+    if made is not None:  # in place of one that is too long, or empty
+        others = [header for header in headers if header[0] != b"x-request-id"]
+        passed["headers"] = [*others, (b"x-request-id", made.encode())]
     if files:
         passed["extensions"] = {name: value for name, value in extensions.items() if name not in _FILES}
     return passed

@@ -1,8 +1,10 @@
 """From a service's requests to the transport, without ever standing in their way.
 
 A request only puts what was seen of it into a bounded queue; one thread makes records of that, redacted, and writes
-them. Kafka down, slow or full: the queue fills and what comes then is shed and counted. Nothing is raised into the
-service, and nothing but counters grows.
+them. Kafka down, slow or full: the queue fills, and the fuller it is the smaller is the share of request ids that it
+takes (`core.sampling`), so that what the processes of both sides keep are pairs. What is shed is counted, and while it
+may have cost one side of a request live records expect nobody (`doubt`). Nothing is raised into the service, and
+nothing but counters grows.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ import msgspec
 from gnomon.config import Settings, find_rules, load_settings
 from gnomon.core.redact import Redactor
 from gnomon.core.rules import RuleSet, parse_rules
+from gnomon.core.sampling import place, share_left
 from gnomon.emit.delivery import deliver
+from gnomon.emit.doubt import Doubt
 from gnomon.emit.handoff import Handoff
 from gnomon.emit.observed import BodyCapture, Identity, Observed
 from gnomon.emit.record import Record, RecordWriter
@@ -49,7 +53,8 @@ class EmitStats(msgspec.Struct, frozen=True):
 
     `written`: Kafka, or the file, has them. `shed`: there was no room to wait, or the process ended first. `failed`: no
     record could be made, or it is larger than a message may be. `waiting`: not written yet. `problem` says why nothing
-    is written at present, "" where all is well.
+    is written at present, "" where all is well. `unsure` of the records did not say who else was sent the request, for
+    records of the other sides may have been shed.
     """
 
     seen: int
@@ -58,6 +63,7 @@ class EmitStats(msgspec.Struct, frozen=True):
     failed: int
     waiting: int
     problem: str = ""
+    unsure: int = 0
 
 
 class Emitter:
@@ -81,6 +87,8 @@ class Emitter:
     _written: int
     _shed: int
     _failed: int
+    _unsure: int
+    _told_shed: int
     _faulted: bool
     _ended: bool
     _problem: str
@@ -110,7 +118,9 @@ class Emitter:
         size = seen.held_bytes
         with self._lock:
             self._seen += 1
-            if not self._handoff.put(seen, size):
+            share = share_left(self._handoff.fill)
+            is_taken = share >= 1 or place(seen.tags.request_id or "") < share
+            if not is_taken or not self._handoff.put(seen, size):
                 self._shed += 1
             elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
@@ -131,7 +141,7 @@ class Emitter:
         """Give the counters; for a metric, or a health page."""
         with self._lock:
             waiting = self._seen - self._written - self._shed - self._failed
-            return EmitStats(self._seen, self._written, self._shed, self._failed, waiting, self._problem)
+            return EmitStats(self._seen, self._written, self._shed, self._failed, waiting, self._problem, self._unsure)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was put is written, `emit.drain` or `timeout` seconds at most; whether that is so."""
@@ -165,7 +175,8 @@ class Emitter:
         self._handoff = Handoff(self.settings.queue_records, self.settings.queue_bytes)
         self._thread = None
         self._deadline = float("inf")
-        self._seen = self._written = self._shed = self._failed = 0
+        self._doubt = Doubt()
+        self._seen = self._written = self._shed = self._failed = self._unsure = self._told_shed = 0
         self._faulted = self._ended = False
         self._problem = ""
 
@@ -184,11 +195,16 @@ class Emitter:
     def _records(self, taken: Sequence[Observed]) -> list[Record]:
         """Make records, with a breath now and then: while Python works here, no request is served."""
         records = []
-        failed = 0
+        failed = unsure = 0
+        self._look_for_shed()
         worked_until = time.perf_counter_ns() + _STRETCH_NS
         for seen in taken:
+            doubt = False
             try:
-                record = self._writer.write(seen)
+                now = time.monotonic()
+                self._doubt.note(now, waited=seen.seconds_since)
+                doubt = seen.role == "live" and self._doubt.holds(now)
+                record = self._writer.write(seen, doubt=doubt)
             except Exception as error:  # noqa: BLE001 - one hostile exchange must not cost the others
                 record = None
                 _LOG.debug("an exchange could not be recorded", exc_info=error)
@@ -196,12 +212,25 @@ class Emitter:
                 failed += 1
             else:
                 records.append(record)
+                unsure += doubt
             if time.perf_counter_ns() > worked_until:
                 time.sleep(_BREATH)
                 worked_until = time.perf_counter_ns() + _STRETCH_NS
-        if failed:
-            self._count(failed=failed)
+        if failed or unsure:
+            self._count(failed=failed, unsure=unsure)
         return records
+
+    def _look_for_shed(self) -> None:
+        """Doubt other sides where something was shed since the last look, and say so once until that is over."""
+        with self._lock:
+            shed, self._told_shed = self._shed - self._told_shed, self._shed
+        now = time.monotonic()
+        if shed and not self._doubt.holds(now):
+            _LOG.warning(
+                "the queue of records is full, so exchanges are shed, by their ids; where they are a shadow's or a"
+                " control's alone they will be missed: give it room (emit.queue_records, emit.queue_bytes), or sample"
+            )
+        self._doubt.note(now, shed=bool(shed))
 
     def _deliver(self, records: Sequence[Record]) -> None:
         """Write records, trying again for as long as the process lives."""
@@ -218,13 +247,16 @@ class Emitter:
     def _left(self) -> float:
         return self._deadline - time.monotonic()
 
-    def _count(self, *, written: int = 0, shed: int = 0, failed: int = 0, problem: str | None = None) -> None:
+    def _count(
+        self, *, written: int = 0, shed: int = 0, failed: int = 0, unsure: int = 0, problem: str | None = None
+    ) -> None:
         with self._lock:
             if self._ended:  # what was left was counted as shed already
                 return
             self._written += written
             self._shed += shed
             self._failed += failed
+            self._unsure += unsure
             before, lost = self._problem, self._shed
             if problem is not None:
                 self._problem = problem

@@ -38,6 +38,11 @@ class Handoff(Generic[T]):
         """How many items wait or are being written."""
         return self._held
 
+    @property
+    def fill(self) -> float:
+        """How full it is: 0 where nothing waits, 1 where nothing more fits."""
+        return max(self._held / self._max_items, self._held_bytes / self._max_bytes)
+
     def put(self, item: T, size: int) -> bool:
         """Queue an item of `size` bytes; False where there is no room, or the queue is closed."""
         with self._lock:

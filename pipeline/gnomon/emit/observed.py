@@ -168,6 +168,16 @@ class Observed:
             self.duration_us = (time.perf_counter_ns() - self.began_ns) // 1000
 
     @property
+    def role(self) -> Role:
+        """Whose answer it is."""
+        return self.tags.role or self.identity.role
+
+    @property
+    def seconds_since(self) -> float:
+        """How long ago the last byte was handed over, in seconds."""
+        return (time.perf_counter_ns() - self.began_ns) / 1e9 - (self.duration_us or 0) / 1e6
+
+    @property
     def bodyless(self) -> bool:
         """Whether no body follows, whatever the application makes (RFC 9110, sections 6.4.1 and 9.3.2)."""
         return self.method == "HEAD" or self.status in {204, 304}

@@ -16,7 +16,7 @@ from gnomon.core.json import Unreadable
 from gnomon.core.redact import Redactor
 from gnomon.core.rules import EndpointRules, RuleSet
 from gnomon.emit.observed import BodyCapture, Observed, RawHeaders, text
-from gnomon.model import Body, Exchange, Header, Request, Response, TransportError
+from gnomon.model import MAX_EXPECTED, Body, Exchange, Header, Request, Response, TransportError
 
 __all__ = ["Record", "RecordWriter", "shrink"]
 
@@ -52,9 +52,15 @@ class RecordWriter:
         self._everywhere = None if rules.file.rule else rules.for_endpoint("", "")
         self._matchers: dict[str, TemplateMatcher] = {}
 
-    def write(self, seen: Observed) -> Record | None:
-        """Give the record of what a middleware saw, None where even without its bodies it is too large."""
-        return self.encode(self._exchange(seen))
+    def write(self, seen: Observed, *, doubt: bool = False) -> Record | None:
+        """Give the record of what a middleware saw, None where even without its bodies it is too large.
+
+        Args:
+            seen: What was seen.
+            doubt: It is live's, and records of other sides may be lost, so it does not say that they have to be there.
+        """
+        exchange = self._exchange(seen)
+        return self.encode(msgspec.structs.replace(exchange, expect=[]) if doubt else exchange)
 
     def encode(self, exchange: Exchange) -> Record | None:
         """Give the record of an exchange, None where even without its bodies it is larger than a record may be."""
@@ -69,7 +75,7 @@ class RecordWriter:
         host = next((value for name, value in headers if name == "host"), "") or text(seen.host)
         return Exchange(
             request_id=seen.tags.request_id or "",
-            role=seen.tags.role or seen.identity.role,
+            role=seen.role,
             target=seen.identity.target,
             expect=_expect(headers),
             service=seen.identity.service or host,
@@ -111,9 +117,9 @@ def _expect(headers: Sequence[Header]) -> list[str] | None:
     value = next((value for name, value in headers if name == EXPECT_HEADER), None)
     if value is None or value.strip() == "none":
         return None if value is None else []
-    names = [name.strip() for name in value.split(",")]
+    names = [name.strip() for name in value.split(",", MAX_EXPECTED)]
     # What makes no sense is as good as none: it must not spoil the record
-    return names if all(map(_EXPECTED.fullmatch, names)) else None
+    return names if len(names) <= MAX_EXPECTED and all(map(_EXPECTED.fullmatch, names)) else None
 
 
 def _target(seen: Observed) -> str:

@@ -138,9 +138,8 @@ class _Watch:
         if self._is_all_there():
             self.complete()
         else:
-            self._finish(
-                f"the client went away before the response was complete; {self._body.size} bytes of its body were sent"
-            )
+            # That is no fault of who answers: what was sent so far is the response, with a body that is cut
+            self._finish("" if self._began else "the client went away before there was a response")
 
     def end(self, error: BaseException) -> None:
         """Take note that the application failed; before the first byte of a body, servers answer 500 themselves."""

@@ -1,18 +1,21 @@
 """A capture onto Kafka, as emitters would have put it there: redacted, keyed by request id, and waited for.
 
 What cannot be read goes out as it is, for the workers to refuse and keep: nothing of a capture is lost on the way.
-Bodies that make a record larger than `emit.record_bytes` are cut; their size and hash stay those of the whole.
+Bodies that make a record larger than `emit.record_bytes` are cut; their size and hash stay those of the whole. Several
+captures go out merged by time, or one side of each request would come when the window of the other is long closed.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
+from operator import itemgetter
 from typing import Final, Protocol
 
 import msgspec
 
-from gnomon.capture import FormatChoice, Limits, RawRecord, Source, read_captures
+from gnomon.capture import FormatChoice, Limits, RawRecord, Source, are_ndjson, read_captures
 from gnomon.config import Settings
 from gnomon.core.decode import EXCERPT_BYTES, decode_exchange, peek_request_id
 from gnomon.core.rules import RuleSet
@@ -24,6 +27,8 @@ from gnomon.redaction import make_redactor
 
 __all__ = ["ProduceRequest", "Produced", "produce"]
 
+MOST_MERGED: Final = 100
+"""How many captures may be open at once."""
 _BATCH_RECORDS: Final = 2000
 _BATCH_BYTES: Final = 4 * 2**20
 _EARLY_SECONDS: Final = 0.01
@@ -162,8 +167,24 @@ class _Run:
 
     def _prepared(self, progress: Callable[[int], None] | None) -> Iterator[_Prepared]:
         request = self._request
+        sources = request.sources
+        if not 1 < len(sources) <= MOST_MERGED or not are_ndjson(sources, request.fmt):
+            yield from self._read(sources, progress)
+            return
+        in_time = merge(*(self._timed(source, progress) for source in sources), key=itemgetter(0))
+        yield from (prepared for _, prepared in in_time)
+
+    def _timed(self, source: Source, progress: Callable[[int], None] | None) -> Iterator[tuple[int, _Prepared]]:
+        """Read one capture, each record with its time; one that has none keeps its place behind the one before."""
+        at = 0
+        for prepared in self._read([source], progress):
+            at = at if prepared.completed_us is None else prepared.completed_us
+            yield at, prepared
+
+    def _read(self, sources: Sequence[Source], progress: Callable[[int], None] | None) -> Iterator[_Prepared]:
+        request = self._request
         limits = Limits(record=request.settings.limits.line_bytes)
-        for item in read_captures(request.sources, request.fmt, progress, limits):
+        for item in read_captures(sources, request.fmt, progress, limits):
             if isinstance(item, Reject):
                 yield self._unreadable(item.excerpt, None)
                 continue

@@ -40,7 +40,7 @@ def test_a_stranger_plays_no_role_and_hides_nothing(system: System) -> None:
 
 def test_tags_in_disguise_are_none(system: System) -> None:
     """Names with underscores, and white space that HTTP does not know, bring no tag to anybody behind the edge."""
-    disguised = {"x_synthetic": "a", "x_gnomon_role": "shadow", "baggage": "\xa0synthetic=b,user=7"}
+    disguised = {"x_synthetic": "a", "x_gnomon_role": "shadow", "baggage": "\xa0synthetic=b,user=7,Synthetic,FLAG.a=1"}
     ask(system.port, "GET", "/disguised", headers=disguised, source=STRANGER)
     for role, record in system.collector.wait("/disguised").items():
         assert (record["role"], record["synthetic"]) == (role, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -9,12 +10,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.integration.envoy.parts import Answer, ask, free_ports, wait_for
+from tests.integration.envoy.parts import ask, free_ports, wait_for
+
+from gnomon.core.decode import decode_exchange
+from gnomon.core.join import Group, Member
+from gnomon.core.redact import Redactor
+from gnomon.core.rules import parse_rules
+from gnomon.engine import Engine, EngineOptions
+from gnomon.model import Exchange, Place
 
 pytestmark = [pytest.mark.integration, pytest.mark.nginx]
 
@@ -69,13 +77,15 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def nginx(directory: Path, ports: dict[str, int], *, share: str = "100%", patient: bool = False) -> Iterator[int]:
+def nginx(directory: Path, ports: dict[str, int], *, share: str = "100%", reads_on: bool = False) -> Iterator[int]:
     """Run nginx; gives its port."""
-    (port,) = free_ports(1)
+    port, hop = free_ports(2)
     text = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
     replaced = {"listen 8000": f"listen 127.0.0.1:{port}", "{ 100% 1; * 0; }": "{ * 0; }" if share == "0" else None}
     replaced |= {"127.0.0.1:9000": f"127.0.0.1:{ports['live']}", "127.0.0.1:9001": f"127.0.0.1:{ports['shadow']}"}
-    replaced |= {"proxy_read_timeout 1s": "proxy_read_timeout 60s" if patient else None}
+    replaced["127.0.0.1:8001"] = f"127.0.0.1:{hop}"
+    stored = "proxy_store /var/lib/nginx/proxy/"
+    replaced[f"# {stored}"] = f"proxy_store {directory}/" if reads_on else None
     for old, new in replaced.items():
         assert old in text
         text = text if new is None else text.replace(old, new)
@@ -145,6 +155,9 @@ def test_an_allow_listed_caller_keeps_tags_and_id(behind: Behind) -> None:
         ("synthetic=1", None),
         ("region=eu, flag.new=on", None),
         ("region=eu ,as-of = 2027-07-12T00:00:00Z;x=y", None),
+        ("a=1,\xa0Synthetic", None),
+        ("flag.x;y=1", None),
+        ("synthetic-not=1,x.synthetic=2,flagged", "synthetic-not=1,x.synthetic=2,flagged"),
         ("unsynthetic=1,flags=2", "unsynthetic=1,flags=2"),
     ],
 )
@@ -162,11 +175,52 @@ def test_a_stranger_plays_no_role_and_hides_nothing(behind: Behind, baggage: str
     assert records["live"]["expect"] == ["shadow"]
 
 
-def test_a_slow_shadow_delays_no_answer(behind: Behind, tmp_path: Path) -> None:
-    """The answer does not wait for the mirrored request, which takes longer here than the caller would wait."""
-    with nginx(tmp_path, behind.ports, patient=True) as port:
-        answers: list[Answer] = [ask(port, "GET", "/slow", headers={"connection": "close"}) for _ in range(3)]
-    assert {answer.status for answer in answers} == {200}
+def test_a_slow_shadow_delays_no_answer(behind: Behind) -> None:
+    """Nor the next request on a connection that is kept; the mirrored ones take longer here than a caller waits."""
+    with closing(http.client.HTTPConnection("127.0.0.1", behind.port, timeout=20)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/slow")
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())["service"]) == (200, "live")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_every_safe_method_reaches_the_shadow(behind: Behind, method: str) -> None:
+    """Whatever the hop answers to it."""
+    path = f"/method/{method}"
+    assert ask(behind.port, method, path).status == 200
+    records = behind.wait(path, "live", "shadow")
+    assert {record["request"]["method"] for record in records.values()} == {method}
+
+
+def outcomes(behind: Behind, path: str) -> tuple[str, int]:
+    """What comparing the sides of a request comes to, and the size of the shadow's body."""
+    ask(behind.port, "GET", path)
+    records = behind.wait(path, "live", "shadow")
+    group = Group(records["live"]["request_id"])
+    for record in records.values():
+        exchange = decode_exchange(json.dumps(record).encode(), Place("c"))
+        assert isinstance(exchange, Exchange)
+        group.add(Member(exchange))
+    engine = Engine(parse_rules(""), EngineOptions(), Redactor(b"k"))
+    (compared,) = engine.compare(group.joined(["shadow"])).compared
+    return compared.comparison.outcome, records["shadow"]["response"]["body"]["size"]
+
+
+@pytest.mark.parametrize(("path", "size"), [("/paced", 6), ("/late", 11)])
+def test_a_stream_that_pauses_is_not_held_against_the_shadow(behind: Behind, path: str, size: int) -> None:
+    """The same application on both sides: nginx hangs up on the shadow's stream, which is as much as can be said."""
+    outcome, got = outcomes(behind, path)
+    assert (outcome, got) in {("incomparable", size), ("match", 11)}
+
+
+@pytest.mark.parametrize("path", ["/paced", "/late"])
+def test_a_stream_can_be_read_to_its_end(behind: Behind, tmp_path: Path, path: str) -> None:
+    """With the line that says so, streams are compared in full, and one of their bodies is left on disk."""
+    with nginx(tmp_path, behind.ports, reads_on=True) as port:
+        assert outcomes(behind._replace(port=port), f"{path}?to=end") == ("match", 11)
+        wait_for((tmp_path / "shadow.discarded").exists, "what nginx has read")
+    assert (tmp_path / "shadow.discarded").stat().st_mode & 0o077 == 0
 
 
 def test_a_shadow_that_is_gone_is_not_noticed(behind: Behind, tmp_path: Path) -> None:

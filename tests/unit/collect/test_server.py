@@ -11,7 +11,6 @@ from gnomon.collect.backlog import Backlog
 from gnomon.collect.counts import Counts
 from gnomon.collect.exchange import Origin
 from gnomon.collect.server import AccessLogServer
-from gnomon.core.sampling import place
 from gnomon.errors import DependencyError
 
 
@@ -67,15 +66,14 @@ def test_what_is_shed_in_an_overload_is_shed_on_both_sides() -> None:
     for start in range(0, len(ids), 20):
         for name in ("live", "shadow"):
             take(server, named(name, ids[start : start + 20]))
-    assert backlog.waiting_bytes <= 400_000
+    assert backlog.waiting_bytes <= 0.85 * 400_000
     assert counts.received == 4000
     assert counts.shed == 4000 - len(waiting(backlog)) > 1000
     sides: dict[str, set[Any]] = {}
     for origin, request_id in waiting(backlog):
         sides.setdefault(request_id, set()).add(origin.role)
-    torn = [request_id for request_id, roles in sides.items() if len(roles) == 1]
-    assert len(torn) < len(sides) / 10
-    assert all(place(request_id) < 1 for request_id in sides)
+    assert [request_id for request_id, roles in sides.items() if len(roles) == 1] == []
+    assert backlog.torn == 0
 
 
 def test_a_taken_address_is_said() -> None:

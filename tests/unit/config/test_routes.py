@@ -49,9 +49,26 @@ def test_taint_and_registered_values_are_read(tmp_path: Path) -> None:
     file = tmp_path / "gnomon.toml"
     file.write_text('[registry]\nurl = "http://registry:8081"\n[[route]]\nfrom = "orders"\nvalue = "avro"\n')
     assert load_settings(file, {}).routes[0].value == "avro"
-    file.write_text('[registry]\nurl = "http://me:secret@registry:8081"\n')
-    with pytest.raises(ConfigError, match="without a user name"):
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://me:secret@registry:8081", "'http://***@registry:8081'"),
+        ("http://registry:8081/?token=secret", "'http://registry:8081/?***'"),
+        ("http://registry:8081?token=secret", "'http://registry:8081?***'"),
+        ("http://registry:8081/a#secret", "'http://registry:8081/a#***'"),
+    ],
+)
+@pytest.mark.parametrize("section", ["registry", "web"])
+def test_a_url_holds_no_secret(tmp_path: Path, section: str, url: str, shown: str) -> None:
+    """URLs are shown, logged and sent on, so what may be a secret in one is refused; the sentence does not show it."""
+    file = tmp_path / "gnomon.toml"
+    file.write_text(f'[{section}]\nurl = "{url}"\n')
+    with pytest.raises(ConfigError, match="without a user name or a query") as refused:
         load_settings(file, {})
+    assert shown in str(refused.value)
+    assert "secret" not in str(refused.value).rpartition("got")[2]
 
 
 def test_topics_have_names_by_default() -> None:

@@ -878,3 +878,23 @@ def test_a_header_is_redacted_the_same_when_its_value_is_remembered() -> None:
     assert first[1] == ("accept", "Bearer abc")
     assert MARK.fullmatch(first[0][1].removeprefix("Bearer "))
     assert MARK.fullmatch(first[2][1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("password", "hunter2", True),
+        ("db.password", "correct horse", True),
+        ("new-token", "on", False),
+        ("token_refresh", "V2", False),
+        ("session", "variant-b", False),
+        ("password", "", False),
+        ("theme", "hunter2", False),
+    ],
+)
+def test_a_flag_of_a_secret_s_name_is_hidden_unless_it_is_an_arm(name: str, value: str, *, hidden: bool) -> None:
+    """So experiments about tokens can still be told apart."""
+    found = Redactor(b"k").flags({name: value})
+    assert (found != {name: value}) is hidden
+    assert Redactor(b"k").flags(found) == found
+    assert Redactor(b"k", enabled=False).flags({name: value}) == {name: value}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.core.sampling import OTHERS, Sampler, place
+from gnomon.core.sampling import OTHERS, Sampler, place, share_left
 
 MINUTE = 60_000_000
 
@@ -74,3 +74,9 @@ def test_memory_is_bounded() -> None:
         sampler.keeps(f"r-{number}", f"GET /{number}", 0)
     assert len(sampler._decided) == 10
     assert set(sampler._seen) == {"GET /0", "GET /1", "GET /2", OTHERS}
+
+
+def test_a_queue_takes_less_the_fuller_it_is() -> None:
+    """All while it is half empty, then ever less, and nothing when it is full."""
+    assert [share_left(fill) for fill in (0, 0.5, 0.75, 1, 2)] == [1, 1, 0.5, 0, 0]
+    assert [share_left(fill, 0.75) for fill in (0.5, 0.625, 0.75, 1)] == [1, 0.5, 0, 0]

@@ -8,6 +8,7 @@ import pytest
 
 from gnomon.core.tags import Tags
 from gnomon.emit import ASGIMiddleware, Emitter, current_tags
+from gnomon.model import Body
 from gnomon.testing import ListTransport
 
 SCOPE = {
@@ -77,6 +78,21 @@ def test_a_server_that_hands_over_nonsense_gets_its_answer(emitter: Emitter, cha
     assert emitter.stats.failed == 1
 
 
+@pytest.mark.parametrize("given", [b"r" * 257, b" ", None])
+def test_the_application_sees_one_request_id(emitter: Emitter, transport: ListTransport, given: bytes | None) -> None:
+    """That of the record: one that is made stands in place of one that no record could have."""
+    ids: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        ids.extend(value for name, value in scope["headers"] if name == b"x-request-id")
+        await fine(scope, receive, send)
+
+    headers = [(b"host", b"shop.example"), *([] if given is None else [(b"x-request-id", given)])]
+    serve(ASGIMiddleware(app, emitter), {**SCOPE, "headers": headers})
+    assert emitter.flush(10)
+    assert ids == [transport.exchanges[0].request_id.encode()]
+
+
 @pytest.mark.parametrize("odd", [{"type": "http.response.start"}, {"type": "http.response.body", "body": "text"}, {}])
 def test_an_application_that_sends_nonsense_is_the_servers_business(emitter: Emitter, odd: dict[str, Any]) -> None:
     """The server gets what the application sent; the middleware only stops recording."""
@@ -88,19 +104,26 @@ def test_an_application_that_sends_nonsense_is_the_servers_business(emitter: Emi
     assert emitter.stats.seen == 1
 
 
-def test_a_server_that_cannot_send_is_heard_by_the_application(emitter: Emitter, transport: ListTransport) -> None:
-    """Its exception is the application's, and the record says that the client went away."""
+@pytest.mark.parametrize("started", [False, True])
+def test_a_server_that_cannot_send_is_heard_by_the_application(
+    emitter: Emitter, transport: ListTransport, *, started: bool
+) -> None:
+    """Its exception is the application's; the record has what was sent until then, or that the client went away."""
 
     def broken(message: Any) -> None:
-        if message["type"] == "http.response.body":
+        if message["type"] == "http.response.body" or not started:
             raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
         serve(ASGIMiddleware(fine, emitter), sending=broken)
     assert emitter.flush(10)
-    error = transport.exchanges[0].error
-    assert error is not None
-    assert error.kind == "reset"
+    (exchange,) = transport.exchanges
+    if started:
+        assert exchange.response is not None
+        assert exchange.response.body == Body("", "text", 0, None, truncated=True)
+    else:
+        assert exchange.error is not None
+        assert (exchange.error.kind, exchange.response) == ("reset", None)
 
 
 @pytest.mark.parametrize("messages", [[], [{"type": "http.response.start", "status": 200, "headers": []}]])

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,13 +13,20 @@ import pytest
 
 from gnomon.config import Settings
 from gnomon.config.settings import Emit, Redact
+from gnomon.core.join import Group, Member
+from gnomon.core.sampling import place
 from gnomon.core.tags import Tags
+from gnomon.emit.doubt import HOLD
 from gnomon.emit.emitter import EmitStats, Emitter, shared_emitter
 from gnomon.emit.observed import Observed
 from gnomon.emit.record import Record
 from gnomon.emit.transport import FileTransport
 from gnomon.errors import ConfigError
+from gnomon.model import Exchange
 from gnomon.testing import ListTransport
+
+FIRST = min((f"r-{number}" for number in range(1000)), key=place)
+"""An id that is kept as long as there is room."""
 
 
 def seen(emitter: Emitter, request_id: str = "r-1", answer: bytes = b"") -> Observed:
@@ -55,11 +63,99 @@ def test_a_full_queue_sheds_and_counts(make_emitter: Callable[..., Emitter], tra
     emitter.put(seen(emitter))
     assert transport.entered.wait(10)
     for _ in range(10):
-        emitter.put(seen(emitter))
+        emitter.put(seen(emitter, FIRST))
     assert emitter.stats == EmitStats(seen=11, written=0, shed=8, failed=0, waiting=3)
     transport.gate.set()
     assert emitter.flush(10)
-    assert emitter.stats == EmitStats(seen=11, written=3, shed=8, failed=0, waiting=0)
+    assert emitter.stats == EmitStats(seen=11, written=3, shed=8, failed=0, waiting=0, unsure=2)
+
+
+def test_what_is_kept_of_an_overload_goes_by_the_request_ids(
+    make_emitter: Callable[..., Emitter], transport: ListTransport
+) -> None:
+    """The fuller the queue, the smaller the share, so that two that fill up keep the same requests."""
+    emitters = [make_emitter(queue_records=100), make_emitter(queue_records=100)]
+    transport.gate.clear()
+    for number in range(400):
+        for emitter in emitters:
+            emitter.put(seen(emitter, f"r-{number}"))
+    transport.gate.set()
+    assert all(emitter.flush(10) for emitter in emitters)
+    counted = Counter(exchange.request_id for exchange in transport.exchanges)
+    assert set(counted.values()) == {2}
+    assert 90 < len(counted) <= 100
+    late = [request_id for request_id in counted if int(request_id[2:]) > 150]
+    assert late
+    assert all(place(request_id) < 0.3 for request_id in late)
+
+
+def _outage(
+    make_emitter: Callable[..., Emitter], transport: ListTransport, requests: int, waited_ns: int = 0
+) -> tuple[list[Emitter], list[Exchange]]:
+    """Kafka is away while a service with two live processes and one of the shadow answers requests, then back."""
+    live = [make_emitter(queue_records=1000, role="live") for _ in range(2)]
+    shadow = make_emitter(queue_records=1000, role="shadow")
+    transport.gate.clear()
+    for number in range(requests):
+        for emitter in (live[number % 2], shadow):
+            exchange = seen(emitter, f"r-{number}")
+            exchange.request_headers = [(b"x-gnomon-expect", b"shadow")]
+            exchange.stop()
+            exchange.began_ns -= waited_ns
+            emitter.put(exchange)
+    transport.gate.set()
+    emitters = [*live, shadow]
+    assert all(emitter.flush(30) for emitter in emitters)
+    return emitters, transport.exchanges
+
+
+@pytest.mark.parametrize(("requests", "shed_by_live"), [(3000, True), (900, False)])
+def test_an_outage_invents_nothing_about_the_shadow(
+    make_emitter: Callable[..., Emitter], transport: ListTransport, requests: int, *, shed_by_live: bool
+) -> None:
+    """What the shadow's only process shed and live's two did not is not missed, and pairs are compared all the same."""
+    emitters, exchanges = _outage(make_emitter, transport, requests, 0 if shed_by_live else 3 * 10**9)
+    assert all(bool(emitter.stats.shed) is shed_by_live for emitter in emitters[:2])
+    groups: dict[str, Group] = {}
+    for exchange in exchanges:
+        groups.setdefault(exchange.request_id, Group(exchange.request_id)).add(Member(exchange))
+    assert [group.request_id for group in groups.values() if group.missing(["shadow"])] == []
+    written = emitters[-1].stats.written
+    assert emitters[-1].stats.shed > 50
+    assert sum(group.complete(["shadow"]) for group in groups.values()) > 0.95 * written
+    unsure = sum(exchange.role == "live" and exchange.expect == [] for exchange in exchanges)
+    assert sum(emitter.stats.unsure for emitter in emitters) == unsure > 0
+
+
+def test_after_an_outage_live_says_again_who_was_asked(
+    make_emitter: Callable[..., Emitter], transport: ListTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Doubt ends a while after the last sign of trouble."""
+    emitters, _ = _outage(make_emitter, transport, 3000)
+    now = time.monotonic()
+    monkeypatch.setattr("gnomon.emit.emitter.time.monotonic", lambda: now + HOLD)
+    exchange = seen(emitters[0], "after")
+    exchange.request_headers = [(b"x-gnomon-expect", b"shadow")]
+    emitters[0].put(exchange)
+    assert emitters[0].flush(10)
+    assert transport.exchanges[-1].expect == ["shadow"]
+
+
+def test_a_queue_that_sheds_says_so_once(
+    make_emitter: Callable[..., Emitter], transport: ListTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it happens meanwhile."""
+    caplog.set_level(logging.WARNING, "gnomon.emit")
+    emitter = make_emitter(queue_records=2)
+    for _ in range(3):
+        transport.gate.clear()
+        for number in range(10):
+            emitter.put(seen(emitter, f"r-{number}"))
+        transport.gate.set()
+        assert emitter.flush(10)
+        emitter.put(seen(emitter))
+        assert emitter.flush(10)
+    assert [record.message.partition(",")[0] for record in caplog.records] == ["the queue of records is full"]
 
 
 def test_memory_is_bounded_by_bytes_too(make_emitter: Callable[..., Emitter], transport: ListTransport) -> None:

@@ -32,6 +32,20 @@ def test_bytes_are_bounded_too() -> None:
     assert queue.put(3, 4)
 
 
+def test_how_full_it_is_goes_by_what_there_is_less_room_for() -> None:
+    """By their number, or by their bytes; what is being written counts."""
+    queue: Handoff[int] = Handoff(4, 100)
+    assert queue.fill == 0
+    queue.put(1, 10)
+    assert queue.fill == 0.25
+    queue.put(2, 80)
+    assert queue.fill == 0.9
+    queue.take(2, 0)
+    assert queue.fill == 0.9
+    queue.done(1, 80)
+    assert queue.fill == 0.25
+
+
 def test_a_closed_queue_gives_out_what_it_has_and_then_nothing() -> None:
     """Closing refuses what is new and loses nothing."""
     queue: Handoff[int] = Handoff(10, 10)

@@ -209,6 +209,9 @@ def test_a_written_record_can_be_shrunk() -> None:
         (" shadow:cart@2 ,control", ["shadow:cart@2", "control"]),
         ("", None),
         ("shadow,everybody", None),
+        (", ".join(f"shadow:{number}" for number in range(100)), [f"shadow:{number}" for number in range(100)]),
+        ("shadow," * 100 + "control", None),
+        ("shadow:a," * 5_000, None),
     ],
 )
 def test_a_proxy_says_who_else_was_sent_the_request(header: str | None, expected: list[str] | None) -> None:

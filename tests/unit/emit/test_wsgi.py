@@ -128,13 +128,24 @@ def test_a_status_that_is_none_is_the_servers_business(emitter: Emitter) -> None
 def test_a_server_that_knows_the_end_need_not_ask_for_it(
     emitter: Emitter, transport: ListTransport, headers: list[tuple[str, str]], method: str, complete: bool
 ) -> None:
-    """Closing early is a client that went away, unless all that was announced has been given."""
+    """Closing early is a client that went away and got a part, unless all that was announced has been given."""
     app = WSGIMiddleware(answering(b"hello", b"", headers=headers), emitter)
     result: Any = app(environ(REQUEST_METHOD=method), lambda *_: None)
     assert next(iter(result)) == b"hello"
     result.close()
     exchange = recorded(emitter, transport)
-    assert (exchange.response is not None) is complete
+    assert exchange.response is not None
+    assert exchange.response.body is not None
+    assert exchange.response.body.truncated is not complete
+
+
+def test_a_client_that_leaves_before_there_is_a_response(emitter: Emitter, transport: ListTransport) -> None:
+    """There is nothing to compare then: it is a reset."""
+    result: Any = WSGIMiddleware(answering(b"hello", headers=[]), emitter)(environ(), lambda *_: None)
+    result.close()
+    exchange = recorded(emitter, transport)
+    assert exchange.error is not None
+    assert exchange.error.kind == "reset"
 
 
 def test_tags_are_those_of_the_request_until_it_is_closed(emitter: Emitter) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from gnomon.capture import NdjsonWriter, Source
+from gnomon.capture import FormatChoice, NdjsonWriter, Source
 from gnomon.config import Emit, Redact, Settings
 from gnomon.core.rules import parse_rules
 from gnomon.emit.record import Record
 from gnomon.emit.transport import Sent
 from gnomon.errors import DependencyError
-from gnomon.model import Exchange
+from gnomon.model import Exchange, Role
 from gnomon.stream.produce import ProduceRequest, produce
 from gnomon.testing import STARTED_US, exchange
 
@@ -95,6 +95,54 @@ def test_records_go_out_as_they_came(tmp_path: Path) -> None:
     produce(request(sources, as_recorded=True), kept, clock=time.clock, sleep=time.sleep)
     assert time.now == 3.0
     assert [when for when, _ in kept.sent] == [0.0, 2.0, 2.0, 3.0, 3.0]
+
+
+def at(seconds: float, role: Role) -> Exchange:
+    """One side of a request that was complete at a time."""
+    return exchange(f"r-{seconds:g}", role, started_us=STARTED_US + int(seconds * 1e6), duration_us=0)
+
+
+def sent_ids(kept: Kept) -> list[tuple[str, str]]:
+    """What was sent, `("", "")` for what cannot be read."""
+    values = [msgspec.json.decode(value) if value.startswith(b"{") else {} for value in kept.values]
+    return [(value.get("request_id", ""), value.get("role", "")) for value in values]
+
+
+@pytest.mark.parametrize("fmt", ["auto", "ndjson"])
+def test_captures_of_the_sides_are_merged_by_time(tmp_path: Path, fmt: FormatChoice) -> None:
+    """As if all had been recorded into one; what has no time follows what it stood behind."""
+    sources = [
+        *capture(tmp_path / "live.ndjson", at(0, "live"), b"no record", at(100, "live"), at(5_000, "live")),
+        *capture(tmp_path / "shadow.ndjson", at(0, "shadow"), at(99, "shadow"), at(5_001, "shadow")),
+    ]
+    kept = Kept(Time())
+    produced = produce(request(sources, fmt=fmt), kept)
+    assert sent_ids(kept) == [
+        ("r-0", "live"),
+        ("", ""),
+        ("r-0", "shadow"),
+        ("r-99", "shadow"),
+        ("r-100", "live"),
+        ("r-5000", "live"),
+        ("r-5001", "shadow"),
+    ]
+    assert (produced.sent, produced.unreadable) == (7, 1)
+
+
+def test_what_cannot_be_read_side_by_side_goes_out_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Directories, and more files than may be open at once."""
+    (tmp_path / "live").mkdir()
+    capture(tmp_path / "live" / "1.ndjson", at(0, "live"), at(100, "live"))
+    shadow = capture(tmp_path / "shadow.ndjson", at(1, "shadow"))
+    kept = Kept(Time())
+    produce(request([Source(str(tmp_path / "live")), *shadow]), kept)
+    assert [request_id for request_id, _ in sent_ids(kept)] == ["r-0", "r-100", "r-1"]
+    monkeypatch.setattr("gnomon.stream.produce.MOST_MERGED", 1)
+    kept = Kept(Time())
+    produce(request([Source(str(tmp_path / "live" / "1.ndjson")), *shadow]), kept)
+    assert [request_id for request_id, _ in sent_ids(kept)] == ["r-0", "r-100", "r-1"]
 
 
 def test_what_cannot_be_read_goes_out_as_it_is(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gnomon.stream.route.registry import Schemas
 __all__ = ["PartitionJudge", "ReadBack", "RouteJudge"]
 
 _SLACK_MS: Final = 60_000
-"""How far timestamps may go back in a partition for memory to be the same after a restart."""
+"""How far timestamps may go back in a partition before what was tagged earlier still is read too."""
 
 Records: TypeAlias = Sequence[Any]
 ReadBack: TypeAlias = Callable[[str, int, int], AsyncIterator[Records]]
@@ -73,13 +73,18 @@ class PartitionJudge:
         self._route = route
         self._partition = partition
         self._taint = None if route.tainted is None else PartitionTaint(route.tainted)
-        self._is_recalled = route.tainted is None or route.read_back is None
+        self._recalls = route.tainted is not None and route.read_back is not None
+        self._slack_ms = _SLACK_MS
+        self._known_from: float = float("inf")
+        """All tags are known that hold at this time, in epoch milliseconds, or later."""
         self.judge: Callable[[Any], Routing] = route.judge if self._taint is None else self._judge_tainted
         """Says where a record goes; `prepare` has to come before, and nothing that is awaited in between."""
 
     def is_prepared(self, records: Records) -> bool:
         """Whether `judge` could judge these records now."""
-        return self._is_recalled and (self._route.schemas is None or not self._route.schemas.lacking(records))
+        if self._recalls and _earliest(records) < self._known_from:
+            return False
+        return self._route.schemas is None or not self._route.schemas.lacking(records)
 
     async def prepare(self, records: Records) -> None:
         """Get what `judge` needs for records, which has to follow before anything else is awaited.
@@ -87,9 +92,8 @@ class PartitionJudge:
         Raises:
             DependencyError: A schema or the synthetic topic cannot be had.
         """
-        if not self._is_recalled:
-            await self._recall(records[0].timestamp)
-            self._is_recalled = True
+        if self._recalls and (earliest := _earliest(records)) < self._known_from:
+            await self._recall(earliest)
         await self._route.prepare(records)
 
     def commit(self) -> None:
@@ -104,17 +108,25 @@ class PartitionJudge:
             return routing
         return taint.judge(routing, tainted.ids(document), record.key, record.offset, _time_of(record))
 
-    async def _recall(self, timestamp: int) -> None:
+    async def _recall(self, earliest: int) -> None:
+        """Read back what holds at a time or later; twice as much more as before, so that it is seldom asked for."""
         tainted, read_back = self._route.tainted, self._route.read_back
         if tainted is None or read_back is None:
             return
-        since = min(timestamp, _now()) - tainted.milliseconds - _SLACK_MS
+        since = earliest - tainted.milliseconds - self._slack_ms
         async for records in read_back(self._route.synthetic, self._partition, max(since, 0)):
             await self._route.prepare(records)
             for record in records:
                 routing, document = self._route.router.look(record)
                 if routing.to == "synthetic":
                     tainted.mark(tainted.ids(document), _time_of(record))
+        self._known_from = since + tainted.milliseconds if since > 0 else float("-inf")
+        self._slack_ms *= 2
+
+
+def _earliest(records: Records) -> int:
+    earliest: int = min([record.timestamp for record in records])
+    return min(earliest, _now())
 
 
 def _time_of(record: Any) -> int:  # noqa: ANN401 - aiokafka has no types

@@ -81,6 +81,33 @@ def test_what_was_tagged_before_is_known_again() -> None:
     assert [judge.judge(record).to for record in records] == ["synthetic", "clean", "clean"]
 
 
+def test_memory_reaches_as_far_back_as_timestamps_do() -> None:
+    """An event that is older than those before it finds the tags of its time again, without a look for each of them."""
+    tagged = [session(number, f"s{number}", *TAG, timestamp=(10 - number) * HOUR_MS) for number in range(10)]
+
+    class Log(Synthetic):
+        async def __call__(self, topic: str, partition: int, since: int) -> AsyncIterator[Sequence[Record]]:
+            async for records in super().__call__(topic, partition, since):
+                yield [record for record in records if record.timestamp >= since]
+
+    topic = Log(*reversed(tagged))
+    judge = make_judge(ROUTE, None, None, topic).of_partition(3)
+    asyncio.run(judge.prepare([session(20, "a")]))
+    late = [session(21, "s0"), session(22, "s3", timestamp=7 * HOUR_MS + 1)]
+    assert judge.is_prepared(late[:1])
+    assert not judge.is_prepared(late)
+    asyncio.run(judge.prepare(late))
+    assert [judge.judge(record).to for record in late] == ["synthetic", "synthetic"]
+    for minute in range(2 * 60):
+        older = [session(23 + minute, f"s{5 + minute // 60}", timestamp=5 * HOUR_MS - minute * 60_000 + 1)]
+        asyncio.run(judge.prepare(older))
+        assert judge.is_prepared(older)
+        assert judge.judge(older[0]).to == "synthetic"
+    asyncio.run(judge.prepare([session(200, "x", timestamp=-1)]))
+    assert judge.is_prepared([session(201, "x", timestamp=0)])
+    assert len(topic.asked) < 12
+
+
 def test_no_timestamp_counts_for_more_than_the_clock() -> None:
     """An event from the future neither taints for longer nor escapes, and memory is not read from there."""
     topic = Synthetic()
