@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
+from gnomon.store.wrong_sql import wrong_sql
 
 __all__ = [
     "STORE_VERSION",
@@ -104,7 +105,7 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         return DependencyError(f"{path}: there is not enough memory or disk: {said}", "narrow the query or free some")
     if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
         return GnomonError(f"{path}: the database failed: {said}", "please report it with the command you ran")
-    return UsageError(f"the SQL does not work: {said}", "see `DESCRIBE comparisons` for the columns")
+    return wrong_sql(text)
 
 
 def _unreadable(path: Path, error: duckdb.Error, said: str) -> GnomonError:
