@@ -33,11 +33,16 @@ MOST_CHARACTERS: Final = 200
 def query(context: click.Context, sql: str, db: Path | None, as_json: bool, as_csv: bool, config: Path | None) -> None:
     """Run read-only SQL and print a table. SQL may be - to read it from stdin.
 
+    `comparisons` and `differences` hold the control's rows and synthetic traffic too; docs/tables.md explains all
+    columns.
+
     \b
     Examples:
-      $ gnomon query "SELECT outcome, count(*) FROM comparisons GROUP BY ALL"
+      $ gnomon query "SELECT outcome, count(*) FROM comparisons_real WHERE role = 'shadow' GROUP BY ALL"
+      $ gnomon query "SELECT endpoint, pattern, requests FROM field_stats WHERE requests > 0 ORDER BY rate_lo DESC"
       $ gnomon query --csv "FROM field_stats" > fields.csv
-      $ gnomon query --json "SELECT path, live_value, shadow_value FROM differences WHERE request_id = 'r-17'"
+      $ gnomon query --json "FROM differences WHERE request_id = 'r-17' AND role = 'shadow' AND NOT noise"
+      $ gnomon query "SHOW TABLES"
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two formats; choose one")

@@ -50,7 +50,7 @@ def describe_tables() -> list[Relation]:
 
 
 def _macro(connection: duckdb.DuckDBPyConnection, name: str, comment: str) -> Relation:
-    shown = connection.execute(f"DESCRIBE FROM {name}()").fetchall()  # noqa: S608 - our own macros
+    shown = connection.execute(f"DESCRIBE FROM {name}()").fetchall()
     # DuckDB knows the names of parameters and not what they are by default
     made = re.search(rf"MACRO {name}\(([^)]*)\) AS TABLE", script("views.sql"))
     parameters = [one.strip() for one in made[1].split(",") if one.strip()] if made else []
@@ -64,12 +64,14 @@ WHERE c.database_name = current_database() AND NOT c.internal
 ORDER BY c.table_name, c.column_index
 """
 _RELATIONS: Final = """
-SELECT 'table', t.table_name, coalesce(t.comment, ''), t.table_oid FROM duckdb_tables() AS t
-WHERE t.database_name = current_database()
-UNION ALL
-SELECT 'view', v.view_name, coalesce(v.comment, ''), v.view_oid FROM duckdb_views() AS v
-WHERE v.database_name = current_database() AND NOT v.internal
-ORDER BY 1, 4
+FROM (
+    SELECT 'table' AS kind, t.table_name AS name, coalesce(t.comment, ''), t.table_oid AS made
+    FROM duckdb_tables() AS t WHERE t.database_name = current_database()
+    UNION ALL
+    SELECT 'view', v.view_name, coalesce(v.comment, ''), v.view_oid
+    FROM duckdb_views() AS v WHERE v.database_name = current_database() AND NOT v.internal
+)
+ORDER BY kind, name = 'store_version', made
 """
 _MACROS: Final = """
 SELECT f.function_name, f.comment FROM duckdb_functions() AS f
