@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,11 @@ __all__ = ["query"]
 
 MOST_CHARACTERS: Final = 200
 """Of an excerpt in a table; `--json` and `--csv` have it whole, in base64."""
+
+NOT_KEPT: Final = (
+    "no exchanges: those of a request without any were not kept (limits.evidence); differences has where it differs"
+)
+_EXCHANGES: Final = re.compile(r"\bexchanges\b", re.IGNORECASE)
 
 
 @click.command()
@@ -50,12 +57,16 @@ def query(context: click.Context, sql: str, db: Path | None, as_json: bool, as_c
 
     text = sys.stdin.read() if sql == "-" else sql
     result = run_query(find_database(db, load(context, config).settings), text)
+    first = next(result.rows, None)
+    rows = result.rows if first is None else chain([first], result.rows)
     if as_json:
-        _print_json(result.columns, result.rows)
+        _print_json(result.columns, rows)
     elif as_csv:
-        _print_csv(result.columns, result.rows)
+        _print_csv(result.columns, rows)
     else:
-        print_table(result.columns, _legible(result.columns, result.rows))
+        print_table(result.columns, _legible(result.columns, rows))
+    if first is None and _EXCHANGES.search(text):
+        click.echo(NOT_KEPT, err=True)
 
 
 def _legible(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[list[object]]:
