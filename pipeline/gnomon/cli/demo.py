@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import time
@@ -64,6 +65,7 @@ def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory
     from gnomon.demo.system import DemoOptions, System
 
     place = _fresh(directory)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what is wrong is said once, in a sentence
     with _signals():
         options = DemoOptions(directory=place, kafka=kafka, envoy=envoy)
         findings: Findings | None = None
