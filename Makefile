@@ -54,7 +54,7 @@ bench-judge: $(STAMP)  ## simulate the judge: false alarms and power beside its 
 soak: $(STAMP)  ## a worker at full speed for ten minutes: is its memory flat, and every pair there once
 	$(BIN)/python tests/benchmarks/soak_worker.py
 
-docs: $(STAMP)  ## write schemas/ and docs/{cli,configuration,operations}.md anew from the code
+docs: $(STAMP)  ## write schemas/ and docs/{cli,configuration,operations,tables}.md anew from the code
 	$(BIN)/python -m gnomon.reference
 
 notebook: $(STAMP) $(DATABASE)  ## run the notebook on the database DB, into notebooks/first_look-run.ipynb
