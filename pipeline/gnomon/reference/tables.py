@@ -67,7 +67,7 @@ one it is all real traffic. Methods raise the errors of `gnomon.errors`.
 | --- | --- |
 """
 
-_UNLISTED: Final = {"rules", "judged", "figures", "populations", "evidence", "interrupt", "unknown_name"}
+_UNLISTED: Final = {"rules", "judged", "figures", "populations", "evidence", "interrupt", "unknown_name", "absence"}
 """Methods for the program's own services."""
 
 
