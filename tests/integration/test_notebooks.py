@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+import shutil
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,8 @@ from gnomon.testing import STARTED_US, exchange
 
 pytestmark = pytest.mark.integration
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if not path.stem.endswith("-run"))
 NOW = datetime(2027, 1, 15, 9, tzinfo=UTC)
 
 
@@ -75,20 +79,49 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def execute(notebook: nbformat.NotebookNode, directory: Path) -> None:
+    """Run all cells in a directory."""
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(directory)}}
+    ).execute()
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_to_its_end(
     path: Path, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every cell runs on a small database, tables and charts come out, and the findings are in them."""
-    monkeypatch.setenv("GNOMON_DB", str(database))
+    """Opened in a clone, every cell runs on the database beside README; tables, charts and the findings come out."""
+    monkeypatch.delenv("GNOMON_DB", raising=False)
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(database, tmp_path / "gnomon.duckdb")
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    execute(notebook, tmp_path / "notebooks")
     shown = [output.data for cell in code_cells(notebook) for output in cell.outputs if "data" in output]
     assert sum("image/png" in data for data in shown) == 3
     assert sum("text/html" in data for data in shown) >= 5
     assert any("/body/price" in data.get("text/html", "") for data in shown)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_another_database_can_be_named(
+    path: Path, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`GNOMON_DB` names it, wherever the notebook is."""
+    monkeypatch.setenv("GNOMON_DB", str(database))
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = code_cells(notebook)[:1]
+    execute(notebook, tmp_path)
+    assert "'comparisons': 40" in notebook.cells[0].outputs[0].data["text/plain"]
+
+
+def test_running_a_notebook_leaves_it_as_it_is() -> None:
+    """What `make notebook` writes is another file, one that git leaves out."""
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8")
+    [written] = re.findall(r"--output=(\S+)", recipe)
+    assert "--inplace" not in recipe
+    assert not {path.stem for path in NOTEBOOKS} & {written}
+    ignored = [line for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines() if "*" in line]
+    assert any(fnmatch(f"/notebooks/{written}.ipynb", line) for line in ignored)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import time
@@ -24,6 +25,9 @@ __all__ = ["demo"]
 
 FIND_SECONDS: Final = 45
 """How long, from the first request on, planted regressions may take to be found."""
+
+MOST: Final = "SELECT endpoint, pattern, kind, requests FROM field_stats WHERE requests > 0 ORDER BY rate_lo DESC"
+"""Fields by how often they differ at least; those of noise alone are left out."""
 
 _LOOK_SECONDS: Final = 1.0
 
@@ -61,6 +65,7 @@ def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory
     from gnomon.demo.system import DemoOptions, System
 
     place = _fresh(directory)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what is wrong is said once, in a sentence
     with _signals():
         options = DemoOptions(directory=place, kafka=kafka, envoy=envoy)
         findings: Findings | None = None
@@ -123,7 +128,8 @@ def _print(findings: Findings, place: Path) -> None:
             for row in findings.rows
         ],
     )
-    click.echo(f"\nLook closer, in {_short(place)}: gnomon verdict; gnomon query 'FROM field_stats'; gnomon report")
+    click.echo(f"\nLook closer, in {_short(place)}: gnomon verdict; gnomon report; and what differs most:")
+    click.echo(f'gnomon query "{MOST}"')
 
 
 def _print_alert(system: System) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,11 @@ __all__ = ["query"]
 MOST_CHARACTERS: Final = 200
 """Of an excerpt in a table; `--json` and `--csv` have it whole, in base64."""
 
+NOT_KEPT: Final = (
+    "no exchanges: those of a request without any were not kept (limits.evidence); differences has where it differs"
+)
+_EXCHANGES: Final = re.compile(r"\bexchanges\b", re.IGNORECASE)
+
 
 @click.command()
 @click.argument("sql")
@@ -33,11 +40,16 @@ MOST_CHARACTERS: Final = 200
 def query(context: click.Context, sql: str, db: Path | None, as_json: bool, as_csv: bool, config: Path | None) -> None:
     """Run read-only SQL and print a table. SQL may be - to read it from stdin.
 
+    `comparisons` and `differences` hold the control's rows and synthetic traffic too; docs/tables.md explains all
+    columns.
+
     \b
     Examples:
-      $ gnomon query "SELECT outcome, count(*) FROM comparisons GROUP BY ALL"
+      $ gnomon query "SELECT outcome, count(*) FROM comparisons_real WHERE role = 'shadow' GROUP BY ALL"
+      $ gnomon query "SELECT endpoint, pattern, requests FROM field_stats WHERE requests > 0 ORDER BY rate_lo DESC"
       $ gnomon query --csv "FROM field_stats" > fields.csv
-      $ gnomon query --json "SELECT path, live_value, shadow_value FROM differences WHERE request_id = 'r-17'"
+      $ gnomon query --json "FROM differences WHERE request_id = 'r-17' AND role = 'shadow' AND NOT noise"
+      $ gnomon query "SHOW TABLES"
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two formats; choose one")
@@ -45,12 +57,16 @@ def query(context: click.Context, sql: str, db: Path | None, as_json: bool, as_c
 
     text = sys.stdin.read() if sql == "-" else sql
     result = run_query(find_database(db, load(context, config).settings), text)
+    first = next(result.rows, None)
+    rows = result.rows if first is None else chain([first], result.rows)
     if as_json:
-        _print_json(result.columns, result.rows)
+        _print_json(result.columns, rows)
     elif as_csv:
-        _print_csv(result.columns, result.rows)
+        _print_csv(result.columns, rows)
     else:
-        print_table(result.columns, _legible(result.columns, result.rows))
+        print_table(result.columns, _legible(result.columns, rows))
+    if first is None and _EXCHANGES.search(text):
+        click.echo(NOT_KEPT, err=True)
 
 
 def _legible(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[list[object]]:

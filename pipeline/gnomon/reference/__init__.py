@@ -1,4 +1,4 @@
-"""The published descriptions of Gnomon, made from its code: JSON Schemas, settings, the command line, metrics.
+"""The published descriptions of Gnomon, made from its code: JSON Schemas, settings, commands, metrics, tables.
 
 `python -m gnomon.reference` writes them; nothing reads them at run time.
 """
@@ -9,8 +9,9 @@ from gnomon.reference.commands import commands_page
 from gnomon.reference.operations import operations_page
 from gnomon.reference.schemas import schemas
 from gnomon.reference.settings import settings_page
+from gnomon.reference.tables import tables_page
 
-__all__ = ["commands_page", "operations_page", "pages", "schemas", "settings_page"]
+__all__ = ["commands_page", "operations_page", "pages", "schemas", "settings_page", "tables_page"]
 
 
 def pages() -> dict[str, str]:
@@ -20,4 +21,5 @@ def pages() -> dict[str, str]:
         "docs/cli.md": commands_page(),
         "docs/configuration.md": settings_page(),
         "docs/operations.md": operations_page(),
+        "docs/tables.md": tables_page(),
     }

@@ -217,7 +217,7 @@ def _finding(row: Mapping[str, JsonValue]) -> Finding:
 def _parts(live: Exchange | None, shadow: Exchange | None, findings: Sequence[Finding]) -> tuple[list[Part], list[str]]:
     """Headers, trailers and bodies side by side, and what there is to say where a side has none."""
     notes = [
-        f"The {side} record is not stored: a budget per endpoint and pattern bounds how many are kept."
+        f"The {side} record was not kept (limits.evidence): a budget per endpoint and pattern bounds how many are."
         for side, exchange in (("live", live), ("shadow", shadow))
         if exchange is None
     ]

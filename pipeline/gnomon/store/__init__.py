@@ -8,6 +8,7 @@ from __future__ import annotations
 from gnomon.store.alerts import land_alerts
 from gnomon.store.browsing import MOST_DIFFERENCES, DifferenceChoice, TargetRate
 from gnomon.store.database import refresh_views
+from gnomon.store.describing import Relation, describe_tables
 from gnomon.store.landing import Landed, RunRecord
 from gnomon.store.query import QueryResult, run_query
 from gnomon.store.reader import JudgedRequest, Opener, Store, open_store
@@ -24,6 +25,7 @@ __all__ = [
     "Landed",
     "Opener",
     "QueryResult",
+    "Relation",
     "RunRecord",
     "Selection",
     "StagedRun",
@@ -31,6 +33,7 @@ __all__ = [
     "Store",
     "TargetRate",
     "Totals",
+    "describe_tables",
     "json_value",
     "land_alerts",
     "open_store",

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import duckdb
 
 from gnomon.errors import DependencyError, GnomonError, InputError, UsageError
+from gnomon.store.comments import comment_columns, comment_relations
+from gnomon.store.wrong_sql import wrong_sql
 
 __all__ = [
     "STORE_VERSION",
@@ -104,7 +106,7 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         return DependencyError(f"{path}: there is not enough memory or disk: {said}", "narrow the query or free some")
     if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
         return GnomonError(f"{path}: the database failed: {said}", "please report it with the command you ran")
-    return UsageError(f"the SQL does not work: {said}", "see `DESCRIBE comparisons` for the columns")
+    return wrong_sql(text)
 
 
 def _unreadable(path: Path, error: duckdb.Error, said: str) -> GnomonError:
@@ -199,7 +201,7 @@ def with_more_memory(connection: duckdb.DuckDBPyConnection, work: Callable[[], T
 
 
 def refresh_views(path: Path) -> None:
-    """Make the views and macros of a database anew where another version of this program made them.
+    """Make the views and macros of a database anew where another version of this program made them; explain columns.
 
     Raises:
         DependencyError: Another process has it open.
@@ -209,6 +211,9 @@ def refresh_views(path: Path) -> None:
         raise InputError(f"there is no database at {path}", "make one with `gnomon compare FILE... --db FILE`")
     with translated(path), duckdb.connect() as connection:
         attach(connection, path, "target")
+        with _changing(connection, "target"):
+            comment_relations(connection, "TABLE")
+            comment_columns(connection, "target")
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
@@ -233,6 +238,7 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None
             with _changing(connection, name):
                 _add_tables(connection, name)
                 create_views(connection, _bound(connection, name))
+                comment_relations(connection, "TABLE")
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -240,6 +246,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     with _changing(connection, name):
         connection.execute(script("schema.sql"))
         create_views(connection)
+        comment_relations(connection, "TABLE")
         connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
 
 

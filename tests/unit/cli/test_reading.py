@@ -67,6 +67,16 @@ class TestQuery:
         assert run("query", "--json", "SELECT 1 WHERE false").out == "[]\n"
 
     @pytest.mark.usefixtures("database")
+    @pytest.mark.parametrize("option", [(), ("--json",), ("--csv",)])
+    def test_exchanges_that_were_not_kept_are_said_to_be_so(self, run: Run, option: tuple[str, ...]) -> None:
+        """A pair that is named and not stored is no mistake of who asks; of one that is nothing is said."""
+        asked = run("query", *option, "SELECT role, record FROM exchanges WHERE request_id = 'r-1'")
+        assert asked.code == 0
+        assert "were not kept (limits.evidence)" in asked.err
+        assert run("query", *option, "SELECT role FROM exchanges WHERE request_id = 'r-10'").err == ""
+        assert run("query", *option, "FROM rejects").err == ""
+
+    @pytest.mark.usefixtures("database")
     def test_columns_of_one_name_are_told_apart_in_json(self, run: Run) -> None:
         """Nothing is lost where SQL gives two columns the same name."""
         assert json.loads(run("query", "--json", "SELECT 1 AS a, 2 AS a, 3 AS a").out) == [{"a": 1, "a_2": 2, "a_3": 3}]

@@ -90,7 +90,7 @@ def containers() -> list[list[str]]:
 
 def test_containers_run_commands() -> None:
     """What containers are told to run are commands, with options that they have."""
-    assert len(containers()) == 5
+    assert len(containers()) == 10
     for arguments in containers():
         words = [argument for argument in arguments if not argument.startswith(("-", "/"))]
         command: click.Command | None = app
@@ -101,13 +101,107 @@ def test_containers_run_commands() -> None:
         assert not isinstance(command, click.Group) or command.invoke_without_command, words
 
 
+def manifests() -> list[dict[str, Any]]:
+    """Every object of the Kubernetes examples."""
+    return [
+        document
+        for file in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+        for document in yaml.safe_load_all(file.read_text())
+    ]
+
+
+def deployments() -> dict[str, dict[str, Any]]:
+    """The Deployments by the command that they run."""
+    return {
+        document["spec"]["template"]["spec"]["containers"][0]["args"][2]: document
+        for document in manifests()
+        if document["kind"] == "Deployment"
+    }
+
+
+def mounted_settings(directory: Path) -> Path:
+    """The settings file of the Kubernetes examples, written into a directory."""
+    file = directory / "gnomon.toml"
+    file.write_text(
+        next(document["data"]["gnomon.toml"] for document in manifests() if document["kind"] == "ConfigMap")
+    )
+    return file
+
+
+def test_every_service_command_has_a_deployment() -> None:
+    """What runs until it is stopped is there, is probed at ports that it opens, and may do no more than it must."""
+    assert set(deployments()) == {"worker", "collect", "web", "watch", "route"}
+    for command, document in deployments().items():
+        labels = document["spec"]["template"]["metadata"]["labels"]
+        assert document["spec"]["selector"]["matchLabels"] == labels, command
+        pod = document["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"], command
+        [container] = pod["containers"]
+        ports = {port["name"] for port in container["ports"]}
+        for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+            assert container[probe]["httpGet"]["path"] == path, command
+            assert container[probe]["httpGet"]["port"] in ports, command
+        assert container["resources"]["limits"]["memory"], command
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True}
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_ports_are_those_that_the_settings_open(tmp_path: Path) -> None:
+    """Containers name the ports at which the mounted settings let the commands listen."""
+    settings = load_settings(mounted_settings(tmp_path), {}).settings
+    opened = {
+        "operations": settings.operations.bind,
+        "http": settings.web.bind,
+        "grpc": settings.collect.bind,
+    }
+    for command, document in deployments().items():
+        for port in document["spec"]["template"]["spec"]["containers"][0]["ports"]:
+            assert opened[port["name"]] == f"0.0.0.0:{port['containerPort']}", command
+
+
+def test_services_reach_the_pods_that_they_select() -> None:
+    """A Service and a policy select the pods of a Deployment, by ports that these name; gates ask one of them."""
+    pods = {
+        document["metadata"]["name"]: document["spec"]["template"]
+        for document in manifests()
+        if "template" in document.get("spec", {}) and "metadata" in document["spec"]["template"]
+    }
+    services = {document["metadata"]["name"]: document for document in manifests() if document["kind"] == "Service"}
+    for name, service in services.items():
+        assert pods[name]["metadata"]["labels"] == service["spec"]["selector"]
+        named = {port["name"] for port in pods[name]["spec"]["containers"][0]["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
+    for document in manifests():
+        if document["kind"] == "NetworkPolicy":
+            name = document["metadata"]["name"]
+            assert document["spec"]["podSelector"]["matchLabels"] == pods[name]["metadata"]["labels"]
+            asked = {port["port"] for rule in document["spec"]["ingress"] for port in rule["ports"]}
+            assert asked == {port["name"] for port in pods[name]["spec"]["containers"][0]["ports"]}
+    for file in ("argo-rollouts/analysis-template.yaml", "flagger/canary.yaml"):
+        for host, port in re.findall(r"([\w.-]+):(\d+)/(?:api|hooks)/", (DEPLOY / file).read_text()):
+            name, _, namespace = host.rpartition("@")[2].partition(".")
+            assert namespace == "gnomon"
+            assert services[name]["spec"]["ports"][0]["port"] == int(port)
+
+
+def test_one_evaluates_alerts_and_the_api_writes_nothing() -> None:
+    """The evaluator is replaced, never doubled; the API has the store read-only and only the secret that it needs."""
+    watch = deployments()["watch"]["spec"]
+    assert (watch["replicas"], watch["strategy"]) == (1, {"type": "Recreate"})
+    web = deployments()["web"]["spec"]["template"]["spec"]
+    [store] = [mount for mount in web["containers"][0]["volumeMounts"] if mount["name"] == "store"]
+    assert store["readOnly"]
+    [secret] = [volume["secret"] for volume in web["volumes"] if volume["name"] == "secret"]
+    assert [item["key"] for item in secret["items"]] == ["web-token"]
+
+
 def test_the_mounted_settings_are_settings(tmp_path: Path) -> None:
     """The settings file of the Kubernetes example is read without complaint, and keeps its secrets in files."""
-    documents = yaml.safe_load_all((DEPLOY / "kubernetes" / "gnomon.yaml").read_text())
-    text = next(document["data"]["gnomon.toml"] for document in documents if document["kind"] == "ConfigMap")
-    file = tmp_path / "gnomon.toml"
-    file.write_text(text)
+    file = mounted_settings(tmp_path)
+    text = file.read_text()
     loaded = load_settings(file, {})
+    assert loaded.alerting.rules
+    assert str(loaded.settings.web.token_file) == "/etc/gnomon/secret/web-token"
     assert loaded.warnings == ()
     assert "password" not in tomllib.loads(text)["kafka"]["security"]
     assert str(loaded.settings.redact.key_file) == "/etc/gnomon/secret/redact-key"

@@ -78,3 +78,35 @@ def test_secrets_are_masked_wherever_they_turn_up(tmp_path: Path) -> None:
     assert "horse" not in text
     assert "redaction" not in text
     assert 'message="sent ********" key=******** user=alice' in text
+
+
+def client_says(seconds: float, message: str, name: str = "aiokafka.consumer.group_coordinator") -> None:
+    """Have a library's warning logged, at a time."""
+    record = logging.makeLogRecord(
+        {"name": name, "levelno": logging.WARNING, "levelname": "WARNING", "msg": message, "created": seconds}
+    )
+    logging.getLogger(name).handle(record)
+
+
+def test_what_the_kafka_client_mends_is_no_news_until_it_lasts() -> None:
+    """Brokers that have just started choose coordinators and leaders; one that stays away is said to be so."""
+    stream = logged(Log())
+    dead = "Marking the coordinator dead (node 1)for group gnomon."
+    missing = "Group Coordinator Request failed: [Error 15] GroupCoordinatorNotAvailableError"
+    for second in range(0, 12, 2):
+        client_says(1_000 + second, dead if second % 4 else missing)
+    client_says(1_020, "Got error produce response: [Error 6] NotLeaderForPartitionError", "aiokafka.producer.sender")
+    assert len(stream.getvalue().splitlines()) == 1  # 20 s after the first, and less than 15 after the last
+    client_says(1_021, missing)
+    assert "GroupCoordinatorNotAvailable" in stream.getvalue()
+    said = len(stream.getvalue().splitlines())
+    client_says(2_000, dead)
+    assert len(stream.getvalue().splitlines()) == said
+
+
+def test_other_troubles_of_the_client_are_heard_at_once() -> None:
+    """As are those of anything else that speaks of coordinators."""
+    stream = logged(Log())
+    client_says(1_000, "Unable connect to node with id 1", "aiokafka")
+    client_says(1_000, "Marking the coordinator dead", "another")
+    assert len(stream.getvalue().splitlines()) == 2

@@ -8,6 +8,7 @@ from typing import Final
 import duckdb
 
 from gnomon.errors import InputError
+from gnomon.store.comments import comment_columns
 from gnomon.store.database import attach, bound_patterns, persistently, translated
 from gnomon.store.landing import is_fresh, publish
 from gnomon.store.log.layout import Layout
@@ -45,6 +46,7 @@ def export_store(layout: Layout, target: Path, selection: Selection) -> dict[str
             attach(connection, stage, "stage")
             with translated(stage):
                 bound_patterns(connection, "stage", layout.info().patterns)
+                comment_columns(connection, "stage")
             rows = {table: _copy(connection, layout, table, selection) for table in TABLES}
             with translated(stage):
                 connection.execute("CHECKPOINT stage")

@@ -10,6 +10,7 @@ from typing import Final
 import duckdb
 import msgspec
 
+from gnomon.store.comments import comment_columns, comment_relations
 from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated, views_digest
 from gnomon.store.log.layout import KINDS, Layout, StoreInfo, check_same, refused, sync_directory
 from gnomon.store.log.shapes import create_store, table_schema
@@ -127,6 +128,7 @@ def create_log_views(
     for statement in statements:
         connection.execute(statement)
     create_views(connection, info.patterns)
+    comment_relations(connection, "VIEW")
     root_is(connection, root or layout.root)
 
 
@@ -151,6 +153,7 @@ def write_catalog(layout: Layout, info: StoreInfo, root: Path | None = None) -> 
                 connection.execute("CREATE TABLE store_version (version INTEGER NOT NULL, created_at TIMESTAMPTZ)")
                 connection.execute("INSERT INTO store_version VALUES (?, now())", [STORE_VERSION])
                 create_log_views(connection, layout, info, root)
+                comment_columns(connection, "made")
                 connection.execute("CHECKPOINT made")
                 connection.execute("USE memory")
                 connection.execute("DETACH made")
