@@ -26,7 +26,7 @@ REMEMBERED: Final = 100_000
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Entries of one message, whose log they are from, and the message's size in bytes."""
+    """Entries of one message, whose log they are from, and the bytes of memory that they take."""
 
     entries: list[Entry]
     origin: Origin
@@ -37,7 +37,7 @@ class Backlog:
     """A queue of batches with one reader.
 
     Args:
-        max_bytes: How many bytes of messages may wait.
+        max_bytes: How many bytes of entries may wait.
     """
 
     def __init__(self, max_bytes: int) -> None:

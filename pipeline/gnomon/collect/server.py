@@ -6,7 +6,8 @@ wait for anything but the parsing of its message.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import grpc
@@ -16,12 +17,15 @@ from google.protobuf.message import DecodeError
 from gnomon.collect.backlog import Backlog, Batch
 from gnomon.collect.counts import Counts
 from gnomon.collect.exchange import Origin, read_log_name
-from gnomon.collect.wire import METHOD, SERVICE, Entry, StreamAccessLogsMessage
+from gnomon.collect.wire import METHOD, SERVICE, HTTPAccessLogEntry, StreamAccessLogsMessage
 from gnomon.errors import DependencyError
 
 __all__ = ["AccessLogServer"]
 
-MAX_MESSAGE: Final = 64 * 2**20
+MAX_MESSAGE: Final = 16 * 2**20
+ENTRIES_AT_ONCE: Final = 200
+ENTRY_OVERHEAD: Final = 1000
+"""Bytes that an entry takes in memory beside those it had on the wire, roughly."""
 GRACE: Final = 1.0
 """How long, in seconds, streams may go on after the server was told to stop. Envoy never ends one by itself."""
 
@@ -77,13 +81,25 @@ class AccessLogServer:
                 continue
             if message.HasField("identifier"):
                 origin = read_log_name(message.identifier.log_name)
-            self._take(list(message.http_logs.log_entry), origin, len(data))
+            await self._take(message.http_logs.log_entry, origin)
         return b""
 
-    def _take(self, entries: list[Entry], origin: Origin, size: int) -> None:
-        """Put into the backlog what it has room for."""
+    async def _take(self, entries: Sequence[bytes], origin: Origin) -> None:
+        """Put into the backlog what it has room for; some at a time, for a hostile message may have millions."""
         self._counts.received += len(entries)
-        kept = [entry for entry in entries if self._backlog.admits(entry.request.request_id)]
-        self._counts.shed += len(entries) - len(kept)
-        if kept:
-            self._backlog.put(Batch(kept, origin, size * len(kept) // len(entries)))
+        for start in range(0, len(entries), ENTRIES_AT_ONCE):
+            kept, size = [], 0
+            for data in entries[start : start + ENTRIES_AT_ONCE]:
+                try:
+                    entry = HTTPAccessLogEntry.FromString(data)
+                except DecodeError:
+                    self._counts.skip("undecodable")
+                    continue
+                if self._backlog.admits(entry.request.request_id):
+                    kept.append(entry)
+                    size += len(data) + ENTRY_OVERHEAD
+                else:
+                    self._counts.shed += 1
+            if kept:
+                self._backlog.put(Batch(kept, origin, size))
+            await asyncio.sleep(0)

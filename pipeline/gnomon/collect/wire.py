@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-__all__ = ["METHOD", "SERVICE", "Entry", "Message", "StreamAccessLogsMessage"]
+__all__ = ["METHOD", "SERVICE", "Entry", "HTTPAccessLogEntry", "Message", "StreamAccessLogsMessage"]
 
 SERVICE: Final = "envoy.service.accesslog.v3.AccessLogService"
 METHOD: Final = "StreamAccessLogs"
@@ -28,7 +28,8 @@ _MANY: Final = "*"
 _MESSAGES: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
     "StreamAccessLogsMessage": (("identifier", 1, "Identifier"), ("http_logs", 2, "HTTPAccessLogEntries")),
     "Identifier": (("log_name", 2, "bytes"),),
-    "HTTPAccessLogEntries": (("log_entry", 1, "HTTPAccessLogEntry*"),),
+    # Each entry is read on its own: one that is broken costs itself, and those that are shed need no memory
+    "HTTPAccessLogEntries": (("log_entry", 1, "bytes*"),),
     "HTTPAccessLogEntry": (
         ("common_properties", 1, "AccessLogCommon"),
         ("request", 3, "HTTPRequestProperties"),
@@ -120,3 +121,4 @@ def _build() -> dict[str, Any]:
 
 _CLASSES: Final = _build()
 StreamAccessLogsMessage: Final = _CLASSES["StreamAccessLogsMessage"]
+HTTPAccessLogEntry: Final = _CLASSES["HTTPAccessLogEntry"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from envoy.service.accesslog.v3 import als_pb2
 
-from gnomon.collect.wire import Entry, StreamAccessLogsMessage
+from gnomon.collect.wire import Entry, HTTPAccessLogEntry, StreamAccessLogsMessage
 
 STARTED = 1_800_000_000
 
@@ -57,4 +57,6 @@ def message(
 
 def read(sent: Any) -> Entry:
     """The entry as the collector gets it."""
-    return StreamAccessLogsMessage.FromString(sent.SerializeToString()).http_logs.log_entry[0]
+    return HTTPAccessLogEntry.FromString(
+        StreamAccessLogsMessage.FromString(sent.SerializeToString()).http_logs.log_entry[0]
+    )

@@ -11,6 +11,7 @@ from gnomon.collect.backlog import Backlog
 from gnomon.collect.counts import Counts
 from gnomon.collect.exchange import Origin
 from gnomon.collect.server import AccessLogServer
+from gnomon.collect.wire import StreamAccessLogsMessage
 from gnomon.errors import DependencyError
 
 
@@ -26,6 +27,14 @@ def named(name: str, ids: Sequence[str]) -> bytes:
     if name:
         sent.identifier.log_name = name
     return bytes(sent.SerializeToString())
+
+
+def _varint(number: int) -> bytes:
+    """A length as protobuf writes it."""
+    out = b""
+    while number > 127:
+        out, number = out + bytes([number & 127 | 128]), number >> 7
+    return out + bytes([number])
 
 
 def take(server: AccessLogServer, *messages: bytes) -> None:
@@ -56,6 +65,26 @@ def test_a_message_that_is_none_is_counted_and_the_stream_goes_on() -> None:
     backlog, counts = Backlog(10_000_000), Counts()
     take(AccessLogServer("", backlog, counts), named("live", ["1"]), b"\xff\xff\xff", named("", ["2"]))
     assert (counts.undecodable, [request_id for _, request_id in waiting(backlog)]) == (1, ["1", "2"])
+
+
+def test_an_entry_that_is_none_costs_itself_alone() -> None:
+    """The others of its message are kept, and it is counted by its reason."""
+    good = StreamAccessLogsMessage.FromString(named("live", ["1"])).http_logs.log_entry[0]
+    body = b"".join(b"\x0a" + _varint(len(entry)) + entry for entry in (b"\x0a\x7fx", good, b"\xff"))
+    backlog, counts = Backlog(10_000_000), Counts()
+    take(AccessLogServer("", backlog, counts), b"\x12" + _varint(len(body)) + body)
+    assert [request_id for _, request_id in waiting(backlog)] == ["1"]
+    assert (counts.received, counts.skipped) == (3, {"undecodable": 2})
+
+
+def test_a_message_of_very_many_entries_takes_no_more_than_there_is_room_for() -> None:
+    """An entry takes memory however short it was on the wire; the loop goes on meanwhile."""
+    body = b"\x0a\x00" * 100_000
+    backlog, counts = Backlog(1_000_000), Counts()
+    take(AccessLogServer("", backlog, counts), b"\x12" + _varint(len(body)) + body)
+    kept = sum(len(batch.entries) for batch in backlog._batches)
+    assert 0 < kept <= 1_000
+    assert (counts.received, counts.shed) == (100_000, 100_000 - kept)
 
 
 def test_what_is_shed_in_an_overload_is_shed_on_both_sides() -> None:

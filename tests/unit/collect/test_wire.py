@@ -6,7 +6,7 @@ from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf import struct_pb2
 from tests.unit.collect.entries import message, read
 
-from gnomon.collect.wire import METHOD, SERVICE, StreamAccessLogsMessage
+from gnomon.collect.wire import METHOD, SERVICE, HTTPAccessLogEntry, StreamAccessLogsMessage
 
 ENVOYS = {
     "StreamAccessLogsMessage": als_pb2.StreamAccessLogsMessage,
@@ -40,7 +40,7 @@ def test_the_service_is_envoy_s() -> None:
 def test_what_is_not_utf_8_spoils_nothing() -> None:
     """A path with bytes that are no text is read like any other; Envoy's own messages would refuse the batch."""
     sent = message({}).SerializeToString().replace(b"via_upstream", b"via_upstre\xff\xfe")
-    entry = StreamAccessLogsMessage.FromString(sent).http_logs.log_entry[0]
+    entry = HTTPAccessLogEntry.FromString(StreamAccessLogsMessage.FromString(sent).http_logs.log_entry[0])
     assert entry.response.response_code_details == b"via_upstre\xff\xfe"
 
 
