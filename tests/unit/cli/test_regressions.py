@@ -67,9 +67,7 @@ def test_what_is_broken_is_not_hidden_by_a_noisy_field(run: Run, broken: tuple[P
         assert [rate for rate, _ in rates] == [share] * len(NAMES)
         assert all(low > 0 for _, low in rates)
         assert store.sql("SELECT DISTINCT divergence_rate FROM rate_stats()").fetchall() == [(share,)]
-        [reading] = measure(
-            Criterion(metric="divergence_rate", above=0.01), store.figures(EPOCH, {"divergence_rate"})
-        )
+        [reading] = measure(Criterion(metric="divergence_rate", above=0.01), store.figures(EPOCH, {"divergence_rate"}))
     assert reading.exceeded
     assert reading.request_ids
     judged = run("verdict", "--json")
