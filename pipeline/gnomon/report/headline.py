@@ -72,6 +72,8 @@ def headline(report: Report) -> Headline:
     net = " Net of the control." if report.control_outcomes is not None else ""
     if report.scored is not None and report.scored < number:
         net = f" Net of the control, of the {plural(report.scored, 'request')} that it answered or that have none."
+    if report.control_outcomes is not None and report.divergences and not report.divergence_rate:
+        net += " In as many or more only the control differs from live."
     sure = ""
     if report.interval:
         low, high = (percent(end) for end in report.interval)

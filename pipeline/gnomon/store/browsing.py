@@ -152,10 +152,10 @@ WITH counted AS (
         j.service, j.target,
         count(*) FILTER (is_pair(j.outcome)) AS pairs,
         count(*) FILTER (is_judged(j.outcome)) AS judged,
-        count(*) FILTER (diverges(j.outcome)) AS diverged,
-        count(*) FILTER (j.control_only) AS control_only,
-        count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
-        count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged
+        count(*) FILTER (j.score = 1) AS diverged,
+        count(*) FILTER (j.score = -1) AS control_only,
+        count(*) FILTER (is_judged(j.outcome) AND j.answered) AS answered,
+        count(*) FILTER (j.score = 1 AND j.answered) AS answered_diverged
     FROM judged_comparisons($since, $until, $synthetic) AS j
     WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
     GROUP BY j.service, j.endpoint, j.target

@@ -115,8 +115,7 @@ _ENDPOINTS: Final = """
 WITH scored AS (
     SELECT
         j.service, j.endpoint, j.target, j.request_id, j.started_at,
-        is_pair(j.outcome) AS pair, is_judged(j.outcome) AS judged, diverges(j.outcome) AS diverges,
-        j.control_only IS NOT NULL AS answered, coalesce(j.control_only, false) AS control_only,
+        is_pair(j.outcome) AS pair, is_judged(j.outcome) AS judged, j.answered, j.score,
         failed(j.live_status, j.live_error) AS live_failed, failed(j.shadow_status, j.shadow_error) AS shadow_failed
     FROM judged_comparisons($since, $until, $synthetic) AS j
     WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
@@ -127,14 +126,14 @@ counted AS (
         s.service, s.endpoint, s.target,
         count(*) FILTER (s.pair) AS pairs,
         count(*) FILTER (s.judged) AS judged,
-        count(*) FILTER (s.diverges) AS diverged,
+        count(*) FILTER (s.score = 1) AS diverged,
         count(*) FILTER (s.judged AND s.answered) AS answered,
-        count(*) FILTER (s.answered AND s.diverges AND NOT s.control_only) AS only_shadow,
-        count(*) FILTER (s.judged AND s.control_only AND NOT s.diverges) AS only_control,
+        count(*) FILTER (s.answered AND s.score = 1) AS only_shadow,
+        count(*) FILTER (s.score = -1) AS only_control,
         count(*) FILTER (s.pair AND s.shadow_failed AND NOT s.live_failed) AS shadow_failed,
         count(*) FILTER (s.pair AND s.live_failed AND NOT s.shadow_failed) AS live_failed,
         arg_min(s.request_id, {'at': s.started_at, 'id': s.request_id}, $examples)
-            FILTER (s.diverges AND NOT s.control_only) AS diverging,
+            FILTER (s.score = 1) AS diverging,
         arg_min(s.request_id, {'at': s.started_at, 'id': s.request_id}, $examples)
             FILTER (s.shadow_failed AND NOT s.live_failed) AS failing
     FROM scored AS s
@@ -160,12 +159,16 @@ _FIELDS: Final = """
 WITH judged AS MATERIALIZED (
     SELECT
         hash(j.request_id, j.started_at) AS request, j.target, hash(j.service, j.endpoint, j.target) AS key,
-        j.request_id, j.started_at, j.control_only IS NOT NULL AS answered
-    FROM judged_comparisons($since, $until, $synthetic) AS j
+        j.request_id, j.started_at, j.answered
+    FROM answered_comparisons($since, $until, $synthetic) AS j
     WHERE is_judged(j.outcome)
         AND ($service IS NULL OR j.service = $service)
         AND ($target IS NULL OR j.target = $target)
         AND in_cohort(j.flags, j.as_of, CAST($flags AS VARCHAR[]), CAST($as_of AS TIMESTAMPTZ))
+),
+-- What could not be seen of one side for what the other alone shows above it scores nothing, as everywhere.
+covered AS MATERIALIZED (
+    SELECT l.request, l.target, l.role, l.place FROM lone_differences($since, $until) AS l WHERE l.covered
 ),
 -- One row for each request at each field, however often it differs there.
 shadow AS MATERIALIZED (
@@ -183,12 +186,16 @@ scored AS (
     SELECT j.key, s.pattern, s.kind, j.answered, true AS of_shadow, j.request_id, j.started_at
     FROM shadow AS s
     JOIN judged AS j ON j.request = s.request AND j.target = s.target
+    ANTI JOIN covered AS k
+        ON k.role = 'shadow' AND k.request = s.request AND k.target = s.target AND k.place = hash(s.pattern, s.kind)
     WHERE NOT s.noise
     UNION ALL
     SELECT j.key, c.pattern, c.kind, true, false, j.request_id, j.started_at
     FROM control AS c
     JOIN judged AS j ON j.request = c.request AND j.answered
     ANTI JOIN shadow AS s ON s.request = c.request AND s.target = j.target AND s.pattern = c.pattern AND s.kind = c.kind
+    ANTI JOIN covered AS k
+        ON k.role = 'control' AND k.request = c.request AND k.target = j.target AND k.place = hash(c.pattern, c.kind)
 )
 SELECT
     f.key, f.pattern, f.kind,

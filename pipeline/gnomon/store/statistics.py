@@ -108,7 +108,7 @@ class Statistics:
             outcomes=OutcomeCounts(**by_role["shadow"]),
             control_comparisons=sum(control.values()),
             control_outcomes=OutcomeCounts(**control),
-            divergences=counts["diverged"],
+            divergences=counts["divergences"],
             scored=counts["scored"],
             divergence_rate=rate,
             interval=None if rate is None else (counts["lo"], counts["hi"]),
@@ -210,10 +210,11 @@ WITH counted AS (
         count(*) AS comparisons,
         count(*) FILTER (is_pair(j.outcome)) AS pairs,
         count(*) FILTER (is_judged(j.outcome)) AS judged,
-        count(*) FILTER (diverges(j.outcome)) AS diverged,
-        count(*) FILTER (j.control_only) AS control_only,
-        count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
-        count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged
+        count(*) FILTER (diverges(j.outcome)) AS divergences,
+        count(*) FILTER (j.score = 1) AS diverged,
+        count(*) FILTER (j.score = -1) AS control_only,
+        count(*) FILTER (is_judged(j.outcome) AND j.answered) AS answered,
+        count(*) FILTER (j.score = 1 AND j.answered) AS answered_diverged
     FROM judged_comparisons($since, $until, $synthetic) AS j
     WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
     GROUP BY j.service, j.endpoint, j.target
@@ -222,7 +223,7 @@ summed AS (
     SELECT
         CAST(coalesce(sum(c.comparisons), 0) AS BIGINT) AS comparisons,
         CAST(coalesce(sum(c.pairs), 0) AS BIGINT) AS pairs,
-        CAST(coalesce(sum(c.diverged), 0) AS BIGINT) AS diverged,
+        CAST(coalesce(sum(c.divergences), 0) AS BIGINT) AS divergences,
         CAST(coalesce(sum(scored(c.judged, c.answered, c.answered)), 0) AS BIGINT) AS scored,
         CAST(coalesce(sum(scored(c.diverged, c.answered_diverged, c.answered)), 0) AS BIGINT) AS scored_diverged,
         CAST(coalesce(sum(c.control_only), 0) AS BIGINT) AS control_only,
@@ -230,7 +231,7 @@ summed AS (
     FROM counted AS c
 )
 SELECT
-    n.comparisons, n.pairs, n.diverged, n.scored,
+    n.comparisons, n.pairs, n.divergences, n.scored,
     net_rate(n.scored_diverged, n.control_only, n.scored) AS rate,
     rate_lo(n.scored_diverged, n.control_only, n.scored, n.has_control) AS lo,
     rate_hi(n.scored_diverged, n.control_only, n.scored, n.has_control) AS hi

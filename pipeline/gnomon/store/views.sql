@@ -34,7 +34,7 @@ CREATE OR REPLACE MACRO rate_hi(diverged, control_only, n, has_control) AS
 -- those that it answered: without its answer nobody can tell noise from the shadow's doing. The same of divergences.
 CREATE OR REPLACE MACRO scored(judged, answered, answers) AS CASE WHEN answers > 0 THEN answered ELSE judged END;
 
--- The share of n requests that diverged, net of those whose control diverged while the shadow matched.
+-- The mean score of n requests, and no less than 0: `diverged` scored 1 and `control_only` -1 (judged_comparisons).
 CREATE OR REPLACE MACRO net_rate(diverged, control_only, n) AS
     CASE WHEN n > 0 THEN greatest(diverged - control_only, 0) / n END;
 
@@ -83,11 +83,94 @@ CREATE OR REPLACE MACRO selected_comparisons(since := NULL, until := NULL, synth
             ELSE error('synthetic is ''include'', ''exclude'' or ''only''')
         END;
 
--- Comparisons of role shadow, each with what the same request's control says: null where it did not answer, else
--- whether the control takes one off the divergences: it shows a difference that the shadow does not, or live failed for
--- both. As the shadow's outcome is `diff` where it shows what the control does not, two of a kind take off what they add.
--- Requests meet by a 64-bit hash here and below: millions of text keys would not fit in bounded memory.
-CREATE OR REPLACE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+-- The places in a pattern's document from the root down to the pattern itself, as hashes: of the steps' hashes, so that a
+-- long name is read once however deep it stands.
+CREATE OR REPLACE MACRO steps_of(pattern) AS list_transform(string_split(pattern, '/'), lambda step: hash(step));
+CREATE OR REPLACE MACRO places_on_the_way(steps) AS
+    list_transform(range(1, len(steps) + 1), lambda depth: hash(steps[1:depth]));
+
+-- The place below which nothing of an answer can be compared because of a difference, null where all can: what is not
+-- there, or is of another type, cannot be seen to change, and an answer with another status is another answer altogether.
+CREATE OR REPLACE MACRO hidden_below(pattern, kind, way) AS
+    CASE WHEN pattern = '/status' THEN way[1] WHEN kind IN ('removed', 'type_changed') THEN way[len(way)] END;
+
+-- What only one of a request's shadow and control shows, where both differ from live: all that is only the control's, and
+-- where there is some of it what is only the shadow's. `covered`: the other side could not show it, for what it alone
+-- shows above it (hidden_below). Requests and places meet by a 64-bit hash here and below: millions of text keys would not
+-- fit in bounded memory. Patterns are read once for each place of the few requests where each side shows something alone.
+CREATE OR REPLACE MACRO lone_differences(since := NULL, until := NULL) AS TABLE
+    WITH control_shows AS MATERIALIZED (
+        SELECT DISTINCT hash(d.request_id, d.started_at) AS request, hash(d.pattern, d.kind) AS place
+        FROM differences AS d
+        WHERE d.role = 'control' AND NOT d.noise
+            AND (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
+            AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
+    ),
+    shadow_shows AS MATERIALIZED (
+        SELECT
+            hash(d.request_id, d.started_at) AS request, d.target, hash(d.pattern, d.kind) AS place,
+            bool_or(NOT d.noise) AS own
+        FROM differences AS d
+        SEMI JOIN control_shows AS k ON k.request = hash(d.request_id, d.started_at)
+        WHERE d.role = 'shadow'
+        GROUP BY ALL
+    ),
+    control_alone AS MATERIALIZED (
+        SELECT k.request, b.target, k.place
+        FROM (SELECT DISTINCT x.request, x.target FROM shadow_shows AS x) AS b
+        JOIN control_shows AS k ON k.request = b.request
+        ANTI JOIN shadow_shows AS x ON x.request = k.request AND x.target = b.target AND x.place = k.place
+    ),
+    shadow_alone AS MATERIALIZED (
+        SELECT x.request, x.target, x.place
+        FROM shadow_shows AS x
+        SEMI JOIN control_alone AS a ON a.request = x.request AND a.target = x.target
+        WHERE x.own
+    ),
+    places AS MATERIALIZED (
+        SELECT
+            n.place, places_on_the_way(steps_of(n.pattern)) AS way, hidden_below(n.pattern, n.kind, way) AS hidden
+        FROM (
+            SELECT hash(d.pattern, d.kind) AS place, any_value(d.pattern) AS pattern, any_value(d.kind) AS kind
+            FROM differences AS d
+            SEMI JOIN (
+                SELECT x.place FROM shadow_alone AS x
+                UNION
+                SELECT a.place FROM control_alone AS a
+                SEMI JOIN shadow_alone AS x ON x.request = a.request AND x.target = a.target
+            ) AS w ON w.place = hash(d.pattern, d.kind)
+            WHERE (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
+                AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
+            GROUP BY hash(d.pattern, d.kind)
+        ) AS n
+    ),
+    -- Few hide a place: what stands on its way. What a place hides may be all there is, so none asks for that.
+    hides AS MATERIALIZED (
+        SELECT DISTINCT u.place, h.place AS hider
+        FROM (SELECT p.place, unnest(p.way) AS above FROM places AS p) AS u
+        JOIN places AS h ON h.hidden = u.above
+    )
+    SELECT a.request, a.target, 'control' AS role, a.place, c.place IS NOT NULL AS covered
+    FROM control_alone AS a
+    LEFT JOIN (
+        SELECT DISTINCT k.request, k.target, k.place
+        FROM control_alone AS k
+        JOIN hides AS h ON h.place = k.place
+        SEMI JOIN shadow_alone AS x ON x.request = k.request AND x.target = k.target AND x.place = h.hider
+    ) AS c ON c.request = a.request AND c.target = a.target AND c.place = a.place
+    UNION ALL
+    SELECT x.request, x.target, 'shadow' AS role, x.place, c.place IS NOT NULL AS covered
+    FROM shadow_alone AS x
+    LEFT JOIN (
+        SELECT DISTINCT s.request, s.target, s.place
+        FROM shadow_alone AS s
+        JOIN hides AS h ON h.place = s.place
+        SEMI JOIN control_alone AS a ON a.request = s.request AND a.target = s.target AND a.place = h.hider
+    ) AS c ON c.request = x.request AND c.target = x.target AND c.place = x.place;
+
+-- Comparisons of role shadow, each with what is known of the same request's control: whether it answered, whether it
+-- shows a difference, and whether it had an answer where live had none.
+CREATE OR REPLACE MACRO answered_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH control AS (
         SELECT hash(k.request_id, k.started_at) AS request, bool_or(k.outcome = 'diff') AS diverged,
             bool_or(k.outcome = 'live_error') AS live_failed
@@ -96,38 +179,48 @@ CREATE OR REPLACE MACRO judged_comparisons(since := NULL, until := NULL, synthet
             AND (since IS NULL OR k.started_at >= CAST(since AS TIMESTAMPTZ))
             AND (until IS NULL OR k.started_at < CAST(until AS TIMESTAMPTZ))
         GROUP BY ALL
-    ),
-    control_shows AS MATERIALIZED (
-        SELECT DISTINCT hash(d.request_id, d.started_at) AS request, hash(d.pattern, d.kind) AS place
-        FROM differences AS d
-        WHERE d.role = 'control' AND NOT d.noise
-            AND (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
-            AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
-    ),
-    shadow_shows AS MATERIALIZED (
-        SELECT DISTINCT hash(d.request_id, d.started_at) AS request, d.target, hash(d.pattern, d.kind) AS place
-        FROM differences AS d
-        SEMI JOIN control_shows AS k ON k.request = hash(d.request_id, d.started_at)
-        WHERE d.role = 'shadow'
-    ),
-    -- Where both differ from live and the control shows more.
-    control_more AS (
-        SELECT DISTINCT b.request, b.target
-        FROM (SELECT DISTINCT x.request, x.target FROM shadow_shows AS x) AS b
-        JOIN control_shows AS k ON k.request = b.request
-        ANTI JOIN shadow_shows AS x ON x.request = k.request AND x.target = b.target AND x.place = k.place
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
         s.live_status, s.shadow_status, s.live_error, s.shadow_error, s.flags, s.as_of,
-        CASE WHEN control.diverged IS NOT NULL THEN
-            (control.diverged AND (s.outcome = 'match' OR more.request IS NOT NULL AND s.outcome IN ('diff', 'noise')))
-            OR (control.live_failed AND s.outcome = 'live_error')
-        END AS control_only
+        c.request IS NOT NULL AS answered, coalesce(c.diverged, false) AS control_diverged,
+        coalesce(c.live_failed, false) AS live_failed
     FROM selected_comparisons(since, until, synthetic) AS s
-    LEFT JOIN control ON control.request = hash(s.request_id, s.started_at)
-    LEFT JOIN control_more AS more ON more.request = hash(s.request_id, s.started_at) AND more.target = s.target
+    LEFT JOIN control AS c ON c.request = hash(s.request_id, s.started_at)
     WHERE s.role = 'shadow';
+
+-- The same with their scores: 1 where the shadow shows what the control does not and could have shown, -1 the other way
+-- round, 0 where neither or both do; null where nothing is judged. Without the control's answer all that the shadow shows
+-- is the shadow's. Two of a kind score 0 on average: to exchange them turns the sign. A shadow without an answer is a
+-- divergence whatever the control shows; where live had none, to have one is the one thing that can be shown alone.
+CREATE OR REPLACE MACRO judged_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
+    WITH alone AS (
+        SELECT
+            l.request, l.target, coalesce(bool_or(NOT l.covered) FILTER (l.role = 'shadow'), true) AS shadow,
+            bool_or(NOT l.covered) FILTER (l.role = 'control') AS control
+        FROM lone_differences(since, until) AS l
+        GROUP BY l.request, l.target
+    ),
+    sided AS (
+        SELECT
+            s.*,
+            CASE s.outcome
+                WHEN 'live_error' THEN NOT s.live_failed
+                WHEN 'diff' THEN NOT s.live_failed AND coalesce(a.shadow, true)
+                ELSE diverges(s.outcome)
+            END AS by_shadow,
+            CASE
+                WHEN s.outcome NOT IN ('match', 'noise', 'diff') THEN false
+                WHEN s.live_failed THEN true
+                ELSE s.control_diverged AND (s.outcome = 'match' OR coalesce(a.control, false))
+            END AS by_control
+        FROM answered_comparisons(since, until, synthetic) AS s
+        LEFT JOIN alone AS a ON a.request = hash(s.request_id, s.started_at) AND a.target = s.target
+    )
+    SELECT
+        j.* EXCLUDE (control_diverged, live_failed, by_shadow, by_control),
+        CASE WHEN is_judged(j.outcome) THEN CAST(j.by_shadow AS TINYINT) - CAST(j.by_control AS TINYINT) END AS score
+    FROM sided AS j;
 
 CREATE OR REPLACE MACRO endpoint_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH counted AS (
@@ -143,10 +236,10 @@ CREATE OR REPLACE MACRO endpoint_stats(since := NULL, until := NULL, synthetic :
             count(*) FILTER (j.outcome = 'live_missing') AS live_missing,
             count(*) FILTER (j.outcome = 'incomparable') AS incomparable,
             count(*) FILTER (is_judged(j.outcome)) AS judged,
-            count(*) FILTER (diverges(j.outcome)) AS diverged,
-            count(*) FILTER (j.control_only) AS control_only,
-            count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
-            count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged,
+            count(*) FILTER (j.score = 1) AS diverged,
+            count(*) FILTER (j.score = -1) AS control_only,
+            count(*) FILTER (is_judged(j.outcome) AND j.answered) AS answered,
+            count(*) FILTER (j.score = 1 AND j.answered) AS answered_diverged,
             min(j.started_at) AS first_seen,
             max(j.started_at) AS last_seen
         FROM judged_comparisons(since, until, synthetic) AS j
@@ -179,10 +272,10 @@ CREATE OR REPLACE MACRO rate_stats(
             CASE WHEN every IS NOT NULL THEN time_bucket(CAST(every AS INTERVAL), j.started_at) END AS window_start,
             count(*) FILTER (is_pair(j.outcome)) AS pairs,
             count(*) FILTER (is_judged(j.outcome)) AS judged,
-            count(*) FILTER (diverges(j.outcome)) AS diverged,
-            count(*) FILTER (j.control_only) AS control_only,
-            count(*) FILTER (is_judged(j.outcome) AND j.control_only IS NOT NULL) AS answered,
-            count(*) FILTER (diverges(j.outcome) AND j.control_only IS NOT NULL) AS answered_diverged,
+            count(*) FILTER (j.score = 1) AS diverged,
+            count(*) FILTER (j.score = -1) AS control_only,
+            count(*) FILTER (is_judged(j.outcome) AND j.answered) AS answered,
+            count(*) FILTER (j.score = 1 AND j.answered) AS answered_diverged,
             count(*) FILTER (
                 is_pair(j.outcome) AND failed(j.shadow_status, j.shadow_error) AND NOT failed(j.live_status, j.live_error)
             ) AS shadow_failed,

@@ -49,6 +49,12 @@ def test_a_rate_that_is_net_of_the_control_says_so(make_report: Callable[..., Re
     assert headline(make_report(control_outcomes=OutcomeCounts(match=9, diff=1))).detail.endswith("Net of the control.")
 
 
+def test_divergences_that_the_control_makes_up_for_are_explained(make_report: Callable[..., Report]) -> None:
+    """A rate of 0 beside a number of divergences says where they went."""
+    line = headline(make_report(divergence_rate=0.0, control_outcomes=OutcomeCounts(match=80, diff=20)))
+    assert line.detail.endswith("Net of the control. In as many or more only the control differs from live.")
+
+
 def test_nothing_comparable_is_said_in_words(make_report: Callable[..., Report]) -> None:
     """Without a pair there is no rate, and no green light either."""
     line = headline(make_report(outcomes=OutcomeCounts(live_missing=3), divergence_rate=None, interval=None))
