@@ -91,7 +91,7 @@ def build_engine(rules: RuleSet, settings: Settings) -> Engine:
     descriptors = None if settings.decode.descriptors is None else _read_descriptors(settings.decode.descriptors)
     limits = settings.limits
     options = EngineOptions(
-        body=BodyOptions(max_bytes=limits.body_bytes, descriptors=descriptors),
+        body=BodyOptions(max_bytes=limits.body_bytes, max_values=limits.values, descriptors=descriptors),
         expect=settings.join.expect,
         templates=tuple(templates),
         differences=limits.differences,
