@@ -37,8 +37,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What bounds and guides the comparisons.
 
     `templates` name endpoints where no `[[endpoint]]` rule does (from OpenAPI documents). At most `differences` are
-    kept of one comparison, all are counted; a value longer than `value_bytes` of JSON text is cut. Of each endpoint and
-    target the first `shapes` live answers of a minute have their shape read.
+    kept of one comparison; all are counted that `core.diff.ROOM` has room for. A value longer than `value_bytes` of
+    JSON text is cut. Of each endpoint and target the first `shapes` live answers of a minute have their shape read.
     """
 
     body: BodyOptions = BodyOptions()

@@ -348,7 +348,9 @@ class Limits(msgspec.Struct, frozen=True):
     value_bytes: Annotated[Positive, about("Longest value kept in a difference; longer ones are cut", size=True)] = (
         64 * KIB
     )
-    differences: Annotated[Positive, about("Differences kept of one comparison; the rest is counted")] = 1000
+    differences: Annotated[
+        Positive, about("Differences kept of one comparison; of the rest as many are counted as are found in 64 MiB")
+    ] = 1000
     patterns: Annotated[Positive, about("Patterns told apart per endpoint; the rest is `(other)`")] = 1000
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)],
