@@ -354,7 +354,10 @@ class Limits(msgspec.Struct, frozen=True):
     patterns: Annotated[Positive, about("Patterns told apart per endpoint; the rest is `(other)`")] = 1000
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)],
-        about("Requests whose exchanges are kept, per endpoint, target, pattern and kind, for side-by-side views"),
+        about(
+            "Requests whose exchanges are kept, per endpoint, target, pattern and kind, for side-by-side views; bodies "
+            "above 1 MiB without their data"
+        ),
     ] = 20
     shapes: Annotated[
         Annotated[int, msgspec.Meta(ge=0)],

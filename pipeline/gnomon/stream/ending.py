@@ -23,7 +23,7 @@ def end_in_time(seconds: float = MOST_SECONDS) -> None:
     """Let the process last so many seconds at most once it was told to end by SIGTERM or SIGINT.
 
     To be called in the main thread, when the event loop has its handlers of these signals. It hears of them all the
-    same; but a loop that is busy with one thing hears of nothing, while this runs between two steps of Python code in it.
+    same; but a loop that is busy with one thing hears of nothing, while this runs between two steps of its code.
     """
 
     def asked(*_: object) -> None:
