@@ -239,7 +239,7 @@ class Engine:
             # Values are redacted as wholes and cut after that: secrets cannot be found in what is cut
             size = len(difference.live_value or "") + len(difference.shadow_value or "")
             shown = difference if size <= room else _without_values(difference)
-            room -= min(size, room)
+            room -= size if size <= room else 0
             storable.append(self._cut(self._redactor.difference(shown, request.rules, beside)))
         return storable
 
