@@ -58,7 +58,7 @@ class Quota:
         if not self.must_count((len(text) + 1) // 2):  # each value has a bracket or a comma
             return
         # Commas in strings are no values: those who seem to have too many are looked at closely
-        seeming = 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+        seeming = 1 + len(text) - len(text.translate(None, b",[{"))  # faster than to count each
         if seeming <= self._left:
             self._left -= seeming
             return
