@@ -28,7 +28,7 @@ from gnomon.core.json import Unreadable, loads
 from gnomon.core.openapi import templates_from_openapi
 from gnomon.engine import Engine, EngineOptions
 from gnomon.errors import ConfigError, UsageError
-from gnomon.evidence import EvidenceBudget
+from gnomon.evidence import EVIDENCE_BYTES, EvidenceBudget
 from gnomon.model import Exchange, Reject
 from gnomon.redaction import make_redactor
 from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
@@ -91,14 +91,14 @@ def build_engine(rules: RuleSet, settings: Settings) -> Engine:
     descriptors = None if settings.decode.descriptors is None else _read_descriptors(settings.decode.descriptors)
     limits = settings.limits
     options = EngineOptions(
-        body=BodyOptions(max_bytes=limits.body_bytes, descriptors=descriptors),
+        body=BodyOptions(max_bytes=limits.body_bytes, max_values=limits.values, descriptors=descriptors),
         expect=settings.join.expect,
         templates=tuple(templates),
         differences=limits.differences,
         value_bytes=limits.value_bytes,
         shapes=limits.shapes,
     )
-    return Engine(rules, options, make_redactor(settings.redact))
+    return Engine(rules, options, make_redactor(settings.redact, EVIDENCE_BYTES))
 
 
 def _read_openapi(path: Path) -> list[str]:

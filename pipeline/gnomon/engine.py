@@ -31,14 +31,15 @@ __all__ = ["Compared", "ComparedRequest", "Engine", "EngineOptions"]
 _SEVERITIES: Final[dict[Severity, int]] = {"low": 0, "medium": 1, "high": 2}
 _MAX_MATCHERS: Final = 1024
 _KEPT_OF_CUT_VALUE: Final = 1024
+_LOOKED_INTO: Final = 2 << 20  # characters of values, in all differences of a comparison
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What bounds and guides the comparisons.
 
     `templates` name endpoints where no `[[endpoint]]` rule does (from OpenAPI documents). At most `differences` are
-    kept of one comparison, all are counted; a value longer than `value_bytes` of JSON text is cut. Of each endpoint and
-    target the first `shapes` live answers of a minute have their shape read.
+    kept of one comparison; all are counted that `core.diff.ROOM` has room for. A value longer than `value_bytes` of
+    JSON text is cut. Of each endpoint and target the first `shapes` live answers of a minute have their shape read.
     """
 
     body: BodyOptions = BodyOptions()
@@ -232,7 +233,15 @@ class Engine:
         kept: Sequence[Difference] = differences
         if len(differences) > self.options.differences:
             kept = sorted(differences, key=lambda d: (d.noise, -_SEVERITIES[d.severity]))[: self.options.differences]
-        return [self._cut(self._redactor.difference(d, request.rules, beside)) for d in kept]
+        room = _LOOKED_INTO
+        storable = []
+        for difference in kept:
+            # Values are redacted as wholes and cut after that: secrets cannot be found in what is cut
+            size = len(difference.live_value or "") + len(difference.shadow_value or "")
+            shown = difference if size <= room else _without_values(difference)
+            room -= size if size <= room else 0
+            storable.append(self._cut(self._redactor.difference(shown, request.rules, beside)))
+        return storable
 
     def _cut(self, difference: Difference) -> Difference:
         limit = self.options.value_bytes
@@ -288,9 +297,23 @@ def _severity(outcome: Outcome, counting: list[Difference]) -> Severity | None:
     return max((d.severity for d in counting), key=_SEVERITIES.__getitem__, default=None)
 
 
+def _without_values(difference: Difference) -> Difference:
+    """Leave out values that there is no time to redact, but how long they were."""
+    live, shadow = difference.live_value, difference.shadow_value
+    return msgspec.structs.replace(
+        difference,
+        live_value=None if live is None else _cut_to("", live),
+        shadow_value=None if shadow is None else _cut_to("", shadow),
+    )
+
+
+def _cut_to(kept: str, text: str) -> str:
+    return dumps(f"{kept}… (cut: {len(text):,} characters of JSON)")
+
+
 def _shorten(text: str | None, limit: int) -> str | None:
     """Cut a JSON text so that it stays JSON: a string that begins like it and says how long it was."""
     if text is None or len(text) <= limit:
         return text
     kept = max(min(limit, _KEPT_OF_CUT_VALUE), 1)
-    return dumps(f"{text[:kept]}… (cut: {len(text):,} characters of JSON)")
+    return _cut_to(text[:kept], text)

@@ -13,7 +13,10 @@ from gnomon.model import DIVERGENT
 if TYPE_CHECKING:
     from gnomon.engine import ComparedRequest
 
-__all__ = ["EvidenceBudget"]
+__all__ = ["EVIDENCE_BYTES", "EvidenceBudget"]
+
+EVIDENCE_BYTES: Final = 1 << 20
+"""How large a body of a kept exchange may be, expanded; of a larger one only size and hash are kept."""
 
 SLOWEST: Final = 5
 """Of each endpoint and target: as many as a verdict names."""

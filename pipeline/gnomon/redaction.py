@@ -16,7 +16,7 @@ def make_redactor(settings: Redact, max_expanded: int = MAX_EXPANDED) -> Redacto
 
     Args:
         settings: Whether to redact, and the key.
-        max_expanded: Bytes that a compressed body may have when it is expanded to be looked into.
+        max_expanded: Bytes that a body may have, expanded where it is compressed; a larger one is withheld.
 
     Raises:
         ConfigError: The file that holds the key cannot be read.

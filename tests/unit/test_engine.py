@@ -233,3 +233,54 @@ def test_bodies_of_bytes_are_compared_by_size_and_hash() -> None:
     ]
     (compared,) = compare(*sides)
     assert [(d.path, d.kind) for d in compared.differences] == [("/body/size", "changed"), ("/body/hash", "changed")]
+
+
+def test_values_that_would_take_too_long_to_redact_are_left_out() -> None:
+    """A value of megabytes is only said to be there; what is short is shown, and no secret gets through."""
+    live = exchange(answer={"a": "password=hunter2 " * 150_000, "b": 1})
+    shadow = exchange(role="shadow", target="v2", answer={"a": "x", "b": 2})
+    (compared,) = compare(live, shadow)
+    assert [(d.live_value, d.shadow_value) for d in compared.differences] == [
+        ('"… (cut: 2,550,002 characters of JSON)"', '"… (cut: 3 characters of JSON)"'),
+        ("1", "2"),
+    ]
+
+
+def secret_list(secrets: int, filler: int) -> list[dict[str, str]]:
+    """Make an array with so many secrets, and so many characters beside them."""
+    return [{"password": f"hunter-{n:05}"} for n in range(secrets)] + [{"text": "x" * filler}]
+
+
+@pytest.mark.parametrize(("secrets", "filler"), [(10_001, 1), (1, 2 << 20)])
+def test_where_secrets_cannot_all_be_looked_for_all_is_hidden(secrets: int, filler: int) -> None:
+    """Bodies with very many secrets, or very large ones, have their elements and lines as hashes."""
+    elements = secret_list(secrets, filler)
+    live = exchange(answer=list(elements))
+    for hidden, few in ((True, elements), (False, elements[:1])):
+        if few is not elements:
+            live = exchange(answer=list(few))
+        shadow = exchange(role="shadow", target="v2", answer=[*few, {"plain": 1}])
+        (compared,) = compare(live, shadow)
+        (difference,) = compared.differences
+        assert (difference.path, difference.kind) == (f"/body/{len(few)}", "added")
+        assert (difference.shadow_value == '{"plain":1}') is not hidden
+
+
+def test_secrets_are_not_looked_for_in_every_string_for_ever() -> None:
+    """Very many secrets and very many strings are each fine; both are hidden as wholes."""
+    strings = [f"plain {n}" for n in range(20_000)]
+    shadow = exchange(role="shadow", target="v2", answer=[{"x": list(strings)}, *secret_list(2_000, 1)])
+    (compared,) = compare(exchange(answer=[]), shadow)
+    assert "plain" not in (compared.differences[0].shadow_value or "")
+    assert "hunter" not in str(compared.differences)
+
+
+def test_evidence_has_no_bodies_that_are_too_large() -> None:
+    """Their size and keyed hash are kept, and that they are not whole."""
+    large = exchange(answer={"a": "x" * 1000})
+    redactor = Redactor(b"key", max_expanded=100)
+    response = redactor.exchange(large, parse_rules("").for_endpoint("shop", "")).response
+    assert response is not None
+    assert response.body is not None
+    assert (response.body.data, response.body.size, response.body.truncated) == ("", 1008, True)
+    assert str(response.body.hash).startswith("hmac-sha256:")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from gnomon.core.quota import MAX_VALUES
 from gnomon.errors import ConfigError
 from gnomon.model import Role
 
@@ -336,15 +337,27 @@ class Limits(msgspec.Struct, frozen=True):
     body_bytes: Annotated[
         Positive, about("Largest body after content-decoding; larger ones are incomparable", size=True)
     ] = 32 * MIB
+    values: Annotated[
+        Positive,
+        about(
+            "Most values in the document of a body (objects, arrays, what is in them; an element of markup is four); "
+            "bodies with more are incomparable, as comparing them would hold up all others"
+        ),
+    ] = MAX_VALUES
     line_bytes: Annotated[Positive, about("Longest line of a capture; longer ones are rejects", size=True)] = 64 * MIB
     value_bytes: Annotated[Positive, about("Longest value kept in a difference; longer ones are cut", size=True)] = (
         64 * KIB
     )
-    differences: Annotated[Positive, about("Differences kept of one comparison; the rest is counted")] = 1000
+    differences: Annotated[
+        Positive, about("Differences kept of one comparison; of the rest as many are counted as are found in 64 MiB")
+    ] = 1000
     patterns: Annotated[Positive, about("Patterns told apart per endpoint; the rest is `(other)`")] = 1000
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)],
-        about("Requests whose exchanges are kept, per endpoint, target, pattern and kind, for side-by-side views"),
+        about(
+            "Requests whose exchanges are kept, per endpoint, target, pattern and kind, for side-by-side views; bodies "
+            "above 1 MiB without their data"
+        ),
     ] = 20
     shapes: Annotated[
         Annotated[int, msgspec.Meta(ge=0)],

@@ -16,7 +16,7 @@ import orjson
 from gnomon.core.json import loads
 from gnomon.model import JsonValue
 
-__all__ = ["DROPPED", "HASHED", "Blinder", "RecordingBlinder", "canonical"]
+__all__ = ["DROPPED", "HASHED", "Blinder", "RecordingBlinder", "TooManySecretsError", "canonical"]
 
 DROPPED: Final = "redacted"
 """What stands in the place of a dropped value."""
@@ -82,16 +82,25 @@ class Blinder:
         return f"{DROPPED}:{HASHED}{hmac.digest(self._key, data, 'sha256')[:8].hex()}"
 
 
+class TooManySecretsError(Exception):
+    """A blinder hid more than it is to remember. It never leaves the core."""
+
+
 class RecordingBlinder(Blinder):
     """A blinder that remembers what it hid.
+
+    Args:
+        key: The redaction key.
+        most: How often it hides something before it raises TooManySecretsError.
 
     Attributes:
         secrets: The strings.
         values: Other values, as they were written in JSON.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, most: int) -> None:
         super().__init__(key)
+        self._left = most
         self.secrets: set[str] = set()
         self.values: set[str] = set()
 
@@ -99,13 +108,20 @@ class RecordingBlinder(Blinder):
         """Return the mark of a string, and remember the string."""
         mark = super().text(secret)
         if mark != secret:
+            self._count()
             self.secrets.add(secret)
         return mark
 
     def json(self, text: str, how: Literal["hash", "drop"]) -> str:
         """Return the mark of a value given as JSON text, and remember the text."""
+        self._count()
         self.values.add(text)
         return super().json(text, how)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManySecretsError
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value, Decimal included

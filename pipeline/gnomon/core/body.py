@@ -19,6 +19,7 @@ from gnomon.core.formats.protobuf import Descriptors, read_delimited, read_messa
 from gnomon.core.formats.streams import read_event_stream, read_json_lines, read_json_sequence
 from gnomon.core.formats.text import read_opaque, read_text
 from gnomon.core.json import MAX_DEPTH, Unreadable, loads
+from gnomon.core.quota import MAX_VALUES, Quota
 from gnomon.model import JsonValue
 
 __all__ = ["BodyOptions", "expand", "read_body", "wire_bytes"]
@@ -35,11 +36,13 @@ class BodyOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_bytes: How large a body may be once it is expanded.
         max_depth: How deep its document may be nested.
+        max_values: How many values its document may have (`core.quota`).
         descriptors: What protobuf and gRPC bodies are read with; without, they are opaque.
     """
 
     max_bytes: int = 32 * 2**20
     max_depth: int = MAX_DEPTH
+    max_values: int = MAX_VALUES
     descriptors: Descriptors | None = None
 
 
@@ -71,65 +74,73 @@ def read_body(
     if not data:
         return None
     media_type = parse_media_type(content_type)
+    quota = Quota(options.max_values)
     if media_type.name.startswith("application/grpc"):
-        return _read_grpc(data, media_type.name, grpc_method, options)
-    return _read(data, media_type, options)
+        return _read_grpc(data, media_type.name, grpc_method, options, quota)
+    return _read(data, media_type, options, quota)
 
 
-def _read(data: bytes, media_type: MediaType, options: BodyOptions) -> JsonValue:
+def _read(data: bytes, media_type: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
     """Read expanded data of a content type, most telling part first: subtype, its suffix, type."""
     if not media_type.name:
-        return _read_unlabelled(data, options)
+        return _read_unlabelled(data, options, quota)
     kind, _, subtype = media_type.name.partition("/")
     reader = _BY_SUBTYPE.get(subtype) or _BY_SUFFIX.get(subtype.rpartition("+")[2]) or _BY_KIND.get(kind)
-    return reader(data, media_type, options) if reader else read_opaque(data)
+    return reader(data, media_type, options, quota) if reader else read_opaque(data)
 
 
-def _read_json(data: bytes, media_type: MediaType, options: BodyOptions) -> JsonValue:
-    return loads(_utf8(data, media_type), options.max_depth)
+def _read_json(data: bytes, media_type: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
+    return _loads(_utf8(data, media_type), options.max_depth, quota)
 
 
-def _read_json_lines(data: bytes, media_type: MediaType, options: BodyOptions) -> JsonValue:
-    return read_json_lines(_utf8(data, media_type), options.max_depth)
+def _loads(text: bytes, max_depth: int, quota: Quota) -> JsonValue:
+    quota.take_json(text)
+    return loads(text, max_depth)
 
 
-def _read_json_sequence(data: bytes, _: MediaType, options: BodyOptions) -> JsonValue:
-    return read_json_sequence(data, options.max_depth)
+def _read_json_lines(data: bytes, media_type: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
+    return read_json_lines(_utf8(data, media_type), options.max_depth, quota)
 
 
-def _read_events(data: bytes, _: MediaType, options: BodyOptions) -> JsonValue:
-    return read_event_stream(data, options.max_depth)
+def _read_json_sequence(data: bytes, _: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
+    return read_json_sequence(data, options.max_depth, quota)
 
 
-def _read_form(data: bytes, media_type: MediaType, _: BodyOptions) -> JsonValue:
-    return read_form(data, media_type.charset)
+def _read_events(data: bytes, _: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
+    return read_event_stream(data, options.max_depth, quota)
 
 
-def _read_msgpack(data: bytes, _: MediaType, options: BodyOptions) -> JsonValue:
-    return read_msgpack(data, options.max_depth)
+def _read_form(data: bytes, media_type: MediaType, _: BodyOptions, quota: Quota) -> JsonValue:
+    return read_form(data, media_type.charset, quota)
 
 
-def _read_html(data: bytes, media_type: MediaType, options: BodyOptions) -> JsonValue:
-    return read_html(data, media_type.charset, options.max_depth)
+def _read_msgpack(data: bytes, _: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
+    return read_msgpack(data, options.max_depth, quota)
 
 
-def _read_xml(data: bytes, media_type: MediaType, options: BodyOptions) -> JsonValue:
-    return read_xml(data, media_type.charset, options.max_depth)
+def _read_html(data: bytes, media_type: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
+    return read_html(data, media_type.charset, options.max_depth, quota)
 
 
-def _read_text(data: bytes, media_type: MediaType, _: BodyOptions) -> JsonValue:
-    return read_text(data, media_type.charset)
+def _read_xml(data: bytes, media_type: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
+    return read_xml(data, media_type.charset, options.max_depth, quota)
 
 
-def _read_multipart(data: bytes, media_type: MediaType, options: BodyOptions) -> JsonValue:
+def _read_text(data: bytes, media_type: MediaType, _: BodyOptions, quota: Quota) -> JsonValue:
+    return read_text(data, media_type.charset, quota)
+
+
+def _read_multipart(data: bytes, media_type: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
     inner = msgspec.structs.replace(options, max_depth=options.max_depth - _MULTIPART_LEVELS)
-    return read_multipart(data, media_type, partial(_read_part, options=inner))
+    return read_multipart(data, media_type, partial(_read_part, options=inner, quota=quota))
 
 
-def _read_part(data: bytes, content_type: str, *, options: BodyOptions) -> JsonValue:
+def _read_part(data: bytes, content_type: str, *, options: BodyOptions, quota: Quota) -> JsonValue:
     """Read a part's body; a multipart body inside one is opaque, or nesting them would multiply the work."""
     media_type = parse_media_type(content_type)
-    return read_opaque(data) if media_type.name.startswith("multipart/") else _read(data, media_type, options)
+    if media_type.name.startswith("multipart/"):
+        return read_opaque(data)
+    return _read(data, media_type, options, quota)
 
 
 def _utf8(data: bytes, media_type: MediaType) -> bytes:
@@ -143,8 +154,9 @@ def _utf8(data: bytes, media_type: MediaType) -> bytes:
         raise Unreadable(f"not {charset}, which its content type says it is") from None
 
 
-def _read_unlabelled(data: bytes, options: BodyOptions) -> JsonValue:
+def _read_unlabelled(data: bytes, options: BodyOptions, quota: Quota) -> JsonValue:
     if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}:
+        quota.take_json(data)
         try:
             return loads(data, options.max_depth)
         except Unreadable as fault:
@@ -154,10 +166,10 @@ def _read_unlabelled(data: bytes, options: BodyOptions) -> JsonValue:
         data.decode()
     except UnicodeDecodeError:
         return read_opaque(data)
-    return read_opaque(data) if b"\0" in data else read_text(data)
+    return read_opaque(data) if b"\0" in data else read_text(data, None, quota)
 
 
-def _read_protobuf(data: bytes, media_type: MediaType, options: BodyOptions) -> JsonValue:
+def _read_protobuf(data: bytes, media_type: MediaType, options: BodyOptions, quota: Quota) -> JsonValue:
     """Read a message whose type is a parameter of the content type; opaque where it is not known."""
     descriptors = options.descriptors
     names = (media_type.parameters.get(parameter) for parameter in _MESSAGE_PARAMETERS)
@@ -166,27 +178,34 @@ def _read_protobuf(data: bytes, media_type: MediaType, options: BodyOptions) -> 
     if descriptors is None or message_type is None:
         return read_opaque(data)
     if media_type.parameters.get("encoding") == "delimited":
-        return read_delimited(data, message_type, descriptors, options.max_depth)
-    return read_message(data, message_type, descriptors, options.max_depth)
+        return read_delimited(data, message_type, descriptors, options.max_depth, quota)
+    return read_message(data, message_type, descriptors, options.max_depth, quota)
 
 
-def _read_grpc(data: bytes, name: str, grpc_method: str, options: BodyOptions) -> JsonValue:
+def _read_grpc(data: bytes, name: str, grpc_method: str, options: BodyOptions, quota: Quota) -> JsonValue:
     """Read the frames of a response; opaque where its method is not known."""
     max_depth = options.max_depth - 2
     method = options.descriptors.method(grpc_method) if options.descriptors else None
     if name.endswith("+json"):
-        read, streaming = partial(loads, max_depth=max_depth), bool(method and method.streaming)
+        read, streaming = partial(_loads, max_depth=max_depth, quota=quota), bool(method and method.streaming)
     elif options.descriptors is not None and method is not None:
         streaming = method.streaming
-        read = partial(read_message, message_type=method.output, descriptors=options.descriptors, max_depth=max_depth)
+        read = partial(
+            read_message,
+            message_type=method.output,
+            descriptors=options.descriptors,
+            max_depth=max_depth,
+            quota=quota,
+        )
     else:
         return read_opaque(data)
     if name.startswith("application/grpc-web-text"):
         data = web_text(data)
+    quota.must_count(len(data))  # frames have bytes of their own, their messages may have none
     return read_frames(data, read, options.max_bytes, streaming=streaming)
 
 
-_Reader: TypeAlias = Callable[[bytes, MediaType, BodyOptions], JsonValue]
+_Reader: TypeAlias = Callable[[bytes, MediaType, BodyOptions, Quota], JsonValue]
 
 _BY_SUBTYPE: Final[dict[str, _Reader]] = {
     **dict.fromkeys(["json", "x-json"], _read_json),

@@ -79,6 +79,15 @@ class Side:
         if self._body is not _EMPTY:
             document["body"] = self._body[0]  # type: ignore[index]
 
+    def expands_to_nothing(self) -> bool:
+        """Whether there is nothing in the body once its content encoding is undone."""
+        document: dict[str, JsonValue] = {}
+        try:
+            self.put_body(document)
+        except Unreadable:
+            return False
+        return not document
+
     def _read(self) -> object:
         body = self.response.body
         if body is None:
@@ -123,11 +132,15 @@ def differing_documents(live: Side, other: Side) -> tuple[dict[str, JsonValue], 
 def _bodies(live: Side, other: Side, mine: dict[str, JsonValue], theirs: dict[str, JsonValue]) -> str | None:
     one, two = live.response.body, other.response.body
     if one is None or two is None:
-        recorded, missing = (one, "the other side's") if two is None else (two, "live's")
+        side, recorded, missing = (live, one, "the other side's") if two is None else (other, two, "live's")
         empty = recorded is None or (recorded.size == 0 and not recorded.data)
-        return None if empty else f"{missing} body was not recorded"
+        if empty or (recorded is not None and not recorded.truncated and side.expands_to_nothing()):
+            return None
+        return f"{missing} body was not recorded"
     if one.truncated or two.truncated:
-        return None if _hashes_equal(one, two) else "a body is truncated and its hash is not equal to the other's"
+        if not _hashes_equal(one, two):
+            return "a body is truncated and its hash is not equal to the other's"
+        return None if _encoded_alike(live, other) else "a body is truncated and the two are not encoded alike"
     if one.data == two.data and one.encoding == two.encoding and _encoded_alike(live, other):
         return None
     unread: str | None = None
@@ -145,7 +158,12 @@ def _bodies(live: Side, other: Side, mine: dict[str, JsonValue], theirs: dict[st
 def _encoded_alike(live: Side, other: Side) -> bool:
     """Whether equal bytes mean the same: gzip that one side does not declare is something else to a client."""
     mine, theirs = live.response.headers, other.response.headers
-    return mine == theirs or header_value(mine, "content-encoding") == header_value(theirs, "content-encoding")
+    return mine == theirs or _encoding(mine) == _encoding(theirs)
+
+
+def _encoding(headers: Iterable[Header]) -> list[str]:
+    names = [name.strip().lower() for name in header_value(headers, "content-encoding").split(",")]
+    return [name for name in names if name not in ("", "identity")]
 
 
 def _hashes_equal(one: Body, two: Body) -> bool:
@@ -180,22 +198,50 @@ def header_value(headers: Iterable[Header], name: str) -> str:
 def header_document(headers: Iterable[Header], rules: EndpointRules, part: str = "headers") -> JsonValue:
     """Turn the header list of a part into an object: lower-case names, repeats joined by `, `, cookies apart."""
     document: dict[str, JsonValue] = {}
+    repeated: dict[str, list[str]] = {}
     for raw_name, value in headers:
         name = raw_name.lower()
         if not rules.keeps_header(name, part):
             continue
-        if name == "set-cookie":
-            cookies = document.setdefault(name, {})
-            if isinstance(cookies, dict):
-                _add_cookie(cookies, value)
-        elif name in document:
-            document[name] = f"{document[name]}, {value}"
-        else:
-            document[name] = value
+        if name in document or name == "set-cookie":
+            if name not in repeated:
+                repeated[name] = [document[name]] if name in document else []  # type: ignore[list-item]
+            repeated[name].append(value)
+        document.setdefault(name, value)
+    for name, values in repeated.items():
+        document[name] = _cookies(values) if name == "set-cookie" else ", ".join(values)
     return document
 
 
-def _add_cookie(cookies: dict[str, JsonValue], text: str) -> None:
+def _cookies(values: Iterable[str]) -> JsonValue:
+    """Give cookies by name; of those of one name all but the first by what else tells them apart (RFC 6265, 5.3).
+
+    The first is that of the least domain and path, in whatever order they come. Of those with the same domain and path,
+    of which a browser keeps the last, the second ends with `; 2`, and so on.
+    """
+    alike: dict[str, dict[tuple[str, str], list[dict[str, JsonValue]]]] = {}
+    for text in values:
+        name, cookie = _cookie(text)
+        alike.setdefault(name, {}).setdefault(_scope(cookie), []).append(cookie)
+    document: dict[str, JsonValue] = {}
+    for name, scopes in alike.items():
+        for number, scope in enumerate(sorted(scopes)):
+            called = name + _suffix(*scope) if number else name
+            for again, cookie in enumerate(scopes[scope], 1):
+                document[called if again == 1 else f"{called}; {again}"] = cookie
+    return document
+
+
+def _scope(cookie: dict[str, JsonValue]) -> tuple[str, str]:
+    """Say for which domain and path a cookie is, "" where it does not say."""
+    return str(cookie.get("domain", "")).lower().removeprefix("."), str(cookie.get("path", ""))
+
+
+def _suffix(domain: str, path: str) -> str:
+    return (f"; domain={domain}" if domain else "") + (f"; path={path}" if path else "")
+
+
+def _cookie(text: str) -> tuple[str, dict[str, JsonValue]]:
     """Read one `set-cookie` value: attributes as they are, flags as true, the cookie's own value as presence."""
     pair, *attributes = text.split(";")
     name, _, value = pair.partition("=")
@@ -203,4 +249,4 @@ def _add_cookie(cookies: dict[str, JsonValue], text: str) -> None:
     for attribute in attributes:
         key, equals, setting = attribute.partition("=")
         cookie[key.strip().lower()] = setting.strip() if equals else True
-    cookies[name.strip()] = cookie
+    return name.strip(), cookie

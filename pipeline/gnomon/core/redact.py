@@ -99,8 +99,7 @@ class Redactor:
     Args:
         key: The redaction key; the same one everywhere what is redacted is compared.
         enabled: False leaves everything as it is.
-        max_expanded: How large, in bytes, a body may become when its content encoding is undone to look into it; a
-            larger one is withheld.
+        max_expanded: How large, in bytes, a body may be when its content encoding is undone; a larger one is withheld.
     """
 
     def __init__(self, key: bytes, *, enabled: bool = True, max_expanded: int = MAX_EXPANDED) -> None:
@@ -153,7 +152,7 @@ class Redactor:
 
     def beside(self, *sides: Side | None) -> Beside:
         """Give what `difference` needs to know of the sides of a comparison to hide what its path does not name."""
-        return Beside(sides, self._key, self._max_expanded)
+        return Beside(sides, self._key)
 
     def difference(self, difference: Difference, rules: RootedRules, beside: Beside | None = None) -> Difference:
         """Redact a difference: its values by name, shape and rule, its paths and pattern by shape.

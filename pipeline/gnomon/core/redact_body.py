@@ -29,7 +29,7 @@ from gnomon.model import Body, Header
 __all__ = ["MAX_EXPANDED", "hash_body", "redact_body", "redact_raw", "redact_record"]
 
 MAX_EXPANDED: Final = 32 * 2**20
-"""How large, in bytes, a body may become when its content encoding is undone."""
+"""How large, in bytes, a body may be when its content encoding is undone."""
 
 _MARK: Final = BOM.decode()
 _JSON_LINES: Final = frozenset({"ndjson", "x-ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "x-json-stream"})
@@ -64,7 +64,7 @@ def redact_body(
 ) -> tuple[Body, bool]:
     """Redact a body; `place` is that of `body` in the compared document.
 
-    One that is not text and larger than `max_expanded` bytes without its content encoding is withheld.
+    One that is larger than `max_expanded` bytes without its content encoding is withheld.
 
     Returns:
         The body with a keyed hash and the size of the original, and whether its content encoding was undone for it.
@@ -134,8 +134,11 @@ def _readable(body: Body, content_encoding: str, max_expanded: int) -> tuple[str
     """Return the text of a body and its character set: UTF-8, or None for one character per byte.
 
     Raises:
-        Unreadable: Data in base64 that cannot be expanded. Text that cannot is taken as it is: it can be read.
+        Unreadable: Too large, or data in base64 that cannot be expanded. Text that cannot is taken as it is: it can be
+            read.
     """
+    if len(body.data) > max_expanded and body.encoding == "text":
+        raise Unreadable(f"larger than {max_expanded:,} bytes")
     if body.encoding == "text":
         if not content_encoding:
             return body.data, "utf-8"

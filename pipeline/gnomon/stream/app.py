@@ -17,6 +17,7 @@ from gnomon.errors import DependencyError
 from gnomon.kafka import client_options
 from gnomon.operations import OperationsServer
 from gnomon.stream.client import faust_credentials
+from gnomon.stream.ending import end_in_time
 from gnomon.stream.landing import Log
 from gnomon.stream.lookback import Lookback
 from gnomon.stream.outlet import Outlet
@@ -179,13 +180,21 @@ def _producer(settings: Settings) -> AIOKafkaProducer:
     return AIOKafkaProducer(**client_options(settings.kafka), linger_ms=5)
 
 
+class _FaustWorker(faust.Worker):
+    """Faust's own, which ends in time."""
+
+    def install_signal_handlers(self) -> None:
+        super().install_signal_handlers()
+        end_in_time()
+
+
 def run_app(app: faust.App) -> None:
     """Run until a signal ends it, or something that it cannot go on without.
 
     Raises:
         GnomonError: What ended it, where that was not a signal.
     """
-    worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
+    worker = _FaustWorker(app, quiet=True, redirect_stdouts=False, override_logging=False)
     worker.spinner = None
     try:
         worker.execute_from_commandline()

@@ -104,6 +104,27 @@ def test_truncated_bodies_are_equal_by_hash_and_size_only() -> None:
         assert compare(answered(body=cut), answered(body=other))[0] == "incomparable"
 
 
+def test_truncated_bytes_are_something_else_without_their_encoding() -> None:
+    """A lost `content-encoding` is seen whether or not bodies were cut; how it is written is no matter."""
+    cut = text("{", truncated=True, size=9, digest="sha256:ab")
+    live = answered(headers=[*JSON, ("Content-Encoding", "gzip")], body=cut)
+    outcome, _, findings = compare(live, answered(body=cut))
+    assert (outcome, findings.unread) == ("incomparable", "a body is truncated and the two are not encoded alike")
+    assert compare(live, answered(headers=[*JSON, ("content-encoding", " GZIP, identity")], body=cut))[0] == "match"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP"])
+def test_nothing_in_a_content_encoding_is_as_good_as_no_body(encoding: str) -> None:
+    """Null and empty are equal, also where emptiness was compressed; something compressed is not."""
+    headers = [*JSON, ("content-encoding", encoding)]
+    nothing = answered(headers=headers, body=binary(gzip.compress(b"")))
+    assert compare(answered(), nothing)[0] == compare(nothing, answered())[0] == "match"
+    something = answered(headers=headers, body=binary(gzip.compress(b"{}")))
+    assert compare(answered(), something)[0] == compare(something, answered())[0] == "incomparable"
+    broken = answered(headers=headers, body=binary(b"\xff"))
+    assert compare(answered(), broken)[0] == "incomparable"
+
+
 @pytest.mark.parametrize(
     "body", [None, text("{"), text("{", truncated=True, size=9), Body("AAE=", "base64", 2, "sha256:ab", truncated=True)]
 )
@@ -172,6 +193,38 @@ def test_cookies_are_taken_apart_and_their_values_are_presence() -> None:
     ]
     empty = answered(headers=[("set-cookie", "sid=; Path=/; HttpOnly"), ("set-cookie", "lang=en")])
     assert compare(live, empty)[1] == [("/headers/set-cookie/sid/value", "changed", "low")]
+
+
+SESSION, ADMIN = "sid=1; Path=/; HttpOnly; Secure", "sid=1; Path=/admin; HttpOnly"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_cookies_of_one_name_are_told_apart_by_domain_and_path(*, turned: bool) -> None:
+    """What one loses no other hides, in whatever order they come; the first by domain and path has the name."""
+    live = answered(headers=[("set-cookie", value) for value in (SESSION, ADMIN)])
+    lost = answered(headers=[("set-cookie", value) for value in ("sid=1; Path=/", ADMIN)][:: -1 if turned else 1])
+    assert compare(live, lost)[1] == [
+        ("/headers/set-cookie/sid/httponly", "removed", "low"),
+        ("/headers/set-cookie/sid/secure", "removed", "low"),
+    ]
+    same = answered(headers=[("set-cookie", value) for value in (ADMIN, SESSION)])
+    assert compare(live, same)[0] == "match"
+    one = answered(headers=[("set-cookie", SESSION)])
+    assert compare(live, one)[1] == [("/headers/set-cookie/sid; path=~1admin", "removed", "low")]
+    elsewhere = answered(headers=[("set-cookie", SESSION), ("set-cookie", f"{ADMIN}; Domain=.Shop.example")])
+    assert compare(one, elsewhere)[1] == [
+        ("/headers/set-cookie/sid; domain=shop.example; path=~1admin", "added", "low")
+    ]
+
+
+def test_a_cookie_that_is_set_twice_is_two() -> None:
+    """A deletion before it, which a browser forgets, is no less a difference."""
+    twice = answered(headers=[("set-cookie", "sid=; Path=/; Max-Age=0"), ("set-cookie", "sid=1; Path=/")])
+    assert compare(twice, answered(headers=[("set-cookie", "sid=1; Path=/")]))[1] == [
+        ("/headers/set-cookie/sid/value", "changed", "low"),
+        ("/headers/set-cookie/sid/max-age", "removed", "low"),
+        ("/headers/set-cookie/sid; 2", "removed", "low"),
+    ]
 
 
 def test_why_bodies_could_not_be_compared_is_said() -> None:

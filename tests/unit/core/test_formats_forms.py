@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.body import BodyOptions, read_body
-from gnomon.core.formats.forms import MAX_FIELDS, read_form
+from gnomon.core.formats.forms import read_form
 from gnomon.core.formats.multipart import MAX_PARTS
 from gnomon.core.json import Unreadable
+from gnomon.core.quota import MAX_VALUES, Quota
 from gnomon.model import JsonValue
 
 
@@ -31,19 +32,19 @@ from gnomon.model import JsonValue
 )
 def test_a_form_is_an_object_of_arrays(form: bytes, expected: JsonValue) -> None:
     """Every name has all its values in order, empty ones too."""
-    assert read_form(form) == expected
+    assert read_form(form, None, Quota(MAX_VALUES)) == expected
 
 
 def test_a_form_in_another_character_set() -> None:
     """The content type's character set is that of what is percent-encoded."""
-    assert read_form(b"a=%E9", "cp1251") == {"a": ["й"]}
+    assert read_form(b"a=%E9", "cp1251", Quota(MAX_VALUES)) == {"a": ["й"]}
 
 
 def test_a_form_of_too_many_fields_is_unreadable() -> None:
     """A megabyte of ampersands is not a million objects."""
-    assert read_form(b"&".join([b"a=1"] * MAX_FIELDS)) == {"a": ["1"] * MAX_FIELDS}
-    with pytest.raises(Unreadable, match="more than 100,000 fields"):
-        read_form(b"a&" * MAX_FIELDS)
+    assert read_form(b"&".join([b"a=1"] * 500), None, Quota(1000)) == {"a": ["1"] * 500}
+    with pytest.raises(Unreadable, match="more than 1,000 values"):
+        read_form(b"a&" * 501, None, Quota(1000))
 
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.text())))
@@ -52,7 +53,7 @@ def test_what_a_browser_encodes_is_read_back(fields: list[tuple[str, str]]) -> N
     expected: dict[str, list[str]] = {}
     for name, value in fields:
         expected.setdefault(name, []).append(value)
-    assert read_form(urlencode(fields).encode()) == expected
+    assert read_form(urlencode(fields).encode(), None, Quota(MAX_VALUES)) == expected
 
 
 def part(headers: str, body: bytes, boundary: str = "X") -> bytes:

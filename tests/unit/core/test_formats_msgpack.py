@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gnomon.core.formats.msgpack import read_msgpack
 from gnomon.core.json import Unreadable
+from gnomon.core.quota import MAX_VALUES, Quota
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ from gnomon.core.json import Unreadable
 )
 def test_every_type_has_a_json_form(value: object, expected: object) -> None:
     """Binary is base64, timestamps RFC 3339, keys are strings."""
-    document = read_msgpack(msgspec.msgpack.encode(value), 200)
+    document = read_msgpack(msgspec.msgpack.encode(value), 200, Quota(MAX_VALUES))
     if expected is None:
         expected = {"1": "b", "null": "c", "1.5": "d", "/w==": "e", '[1,"x"]': "f"}
     assert document == expected
@@ -38,7 +39,7 @@ def test_every_type_has_a_json_form(value: object, expected: object) -> None:
 def test_what_is_not_messagepack_is_unreadable(data: bytes) -> None:
     """Half a value, two of them, or strings that are not UTF-8."""
     with pytest.raises(Unreadable, match="not MessagePack: "):
-        read_msgpack(data, 200)
+        read_msgpack(data, 200, Quota(MAX_VALUES))
 
 
 @pytest.mark.parametrize("levels", [201, 20_000])
@@ -46,7 +47,7 @@ def test_what_is_not_messagepack_is_unreadable(data: bytes) -> None:
 def test_deep_nesting_is_unreadable(levels: int, container: bytes) -> None:
     """Values and keys alike."""
     with pytest.raises(Unreadable):
-        read_msgpack(container * levels + b"\xc0", 200)
+        read_msgpack(container * levels + b"\xc0", 200, Quota(MAX_VALUES))
 
 
 json_like = st.recursive(
@@ -63,4 +64,4 @@ json_like = st.recursive(
 @given(json_like)
 def test_json_survives_messagepack(value: object) -> None:
     """A document that JSON can hold comes back as it was."""
-    assert read_msgpack(msgspec.msgpack.encode(value), 200) == value
+    assert read_msgpack(msgspec.msgpack.encode(value), 200, Quota(MAX_VALUES)) == value

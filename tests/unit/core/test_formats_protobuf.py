@@ -215,6 +215,32 @@ def test_all_grpc_messages_share_one_bound() -> None:
         read(data, "application/grpc", "/shop.Carts/Watch", BodyOptions(descriptors=DESCRIPTORS, max_bytes=2**18))
 
 
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        (cart(items=[{}] * 2000), "application/protobuf; proto=shop.Cart"),
+        (cart(items=[{"sku": "a"}] * 600), "application/protobuf; proto=shop.Cart"),
+        (cart(by_name={str(n): 1.0 for n in range(600)}), "application/protobuf; proto=shop.Cart"),
+        (b"\xf8\x07\0" * 1100, "application/protobuf; proto=shop.Cart"),
+        (b"\0" * 2000, "application/protobuf; proto=shop.Cart; encoding=delimited"),
+        (frame(b"") * 1100, "application/grpc"),
+        (frame(gzip.compress(cart(items=[{}] * 2000)), 1), "application/grpc"),
+    ],
+)
+def test_a_message_of_too_many_values_is_unreadable(data: bytes, content_type: str) -> None:
+    """Elements, members, fields that nobody knows, and messages without a byte all count."""
+    options = BodyOptions(descriptors=DESCRIPTORS, max_values=1000)
+    with pytest.raises(Unreadable, match="more than 1,000 values"):
+        read(data, content_type, "/shop.Carts/Watch", options)
+
+
+def test_many_unknown_bytes_are_unreadable() -> None:
+    """They are looked at one by one only where they are not very many."""
+    options = BodyOptions(descriptors=DESCRIPTORS, max_values=1000)
+    with pytest.raises(Unreadable, match="more than 8,000 bytes of fields that the descriptors do not know"):
+        read(b"\xf8\x07\0" * 3000, "application/protobuf; proto=shop.Cart", "", options)
+
+
 @pytest.mark.parametrize("data", [b"\0", b"\0\0\0\0\x05abcd", frame(b"")[:-1], frame(b"\xff", 1), frame(b"\xff")])
 def test_a_broken_frame_is_unreadable(data: bytes) -> None:
     """Cut off, in an unknown compression, or not the message."""

@@ -5,23 +5,22 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 from gnomon.core.formats.media import decode_text
-from gnomon.core.json import Unreadable
+from gnomon.core.quota import Quota
 from gnomon.model import JsonValue
 
-__all__ = ["MAX_FIELDS", "read_form"]
+__all__ = ["read_form"]
 
-MAX_FIELDS = 100_000
-"""How many fields a form may have: each becomes objects many times its size."""
+_VALUES_A_FIELD = 2
 
 
-def read_form(data: bytes, charset: str | None = None) -> JsonValue:
+def read_form(data: bytes, charset: str | None, quota: Quota) -> JsonValue:
     """Read `application/x-www-form-urlencoded` as an object of name to array of values, in order of appearance.
 
     Raises:
-        Unreadable: More than `MAX_FIELDS` fields.
+        Unreadable: More fields, each an array and a value, than the quota allows.
     """
-    if data.count(b"&") >= MAX_FIELDS:
-        raise Unreadable(f"a form of more than {MAX_FIELDS:,} fields")
+    if quota.must_count(len(data)):
+        quota.take(_VALUES_A_FIELD * (data.count(b"&") + 1))
     form: dict[str, list[JsonValue]] = {}
     for field in data.strip(b"\r\n").replace(b"+", b" ").split(b"&"):
         if field:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import base64
 import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from gnomon.core.json import Unreadable
+from gnomon.core.quota import Quota
 from gnomon.model import JsonValue
 
 __all__ = ["read_msgpack"]
 
 
-def read_msgpack(data: bytes, max_depth: int) -> JsonValue:
+def read_msgpack(data: bytes, max_depth: int, quota: Quota) -> JsonValue:
     """Read one MessagePack value.
 
     Binary is base64 text, a timestamp RFC 3339 text, another extension `{type, data}` with base64 text; NaN and
     the infinities are their names; keys that are not strings are written as JSON would write them.
 
     Raises:
-        Unreadable: Not MessagePack, or nested deeper than `max_depth`.
+        Unreadable: Not MessagePack, nested deeper than `max_depth`, or more values, names of members among them,
+            than the quota has.
     """
+    if quota.must_count(len(data)):
+        _count(data, quota)
     try:
         value = _DECODER.decode(data)
     except RecursionError:
@@ -31,6 +35,39 @@ def read_msgpack(data: bytes, max_depth: int) -> JsonValue:
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise Unreadable(f"not MessagePack: {error}") from None
     return _mapped(value, max_depth)
+
+
+def _count(data: bytes, quota: Quota) -> None:
+    """Count the values of MessagePack before they take any memory."""
+    at = 0
+    while at < len(data):
+        quota.take(1)
+        first = data[at]
+        at += 1
+        if 0xA0 <= first <= 0xBF:
+            at += first & 0x1F
+        elif first in _LENGTHS:
+            size = _LENGTHS[first]
+            at += size + int.from_bytes(data[at : at + size])
+        at += _REST.get(first, 0)
+
+
+# Bytes that say how many follow; and bytes that follow beside those, lengths of arrays and maps among them
+_LENGTHS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+_REST: Final = {
+    0xC7: 1,
+    0xC8: 1,
+    0xC9: 1,
+    0xCA: 4,
+    0xCB: 8,
+    0xCC: 1,
+    0xCD: 2,
+    0xCE: 4,
+    0xCF: 8,
+    0xD0: 1,
+    0xD1: 2,
+    0xD2: 4,
+} | {0xD3: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
 
 
 def _extension(code: int, data: memoryview) -> dict[str, JsonValue]:

@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from gnomon.core.json import Unreadable, depth
+from gnomon.core.quota import Quota
 from gnomon.errors import InputError
 from gnomon.model import JsonValue
 
@@ -102,17 +103,22 @@ class Descriptors:
         return Method(message_factory.GetMessageClass(method.output_type), method.server_streaming)
 
 
-def read_message(data: bytes, message_type: _MessageType, descriptors: Descriptors, max_depth: int) -> JsonValue:
+def read_message(
+    data: bytes, message_type: _MessageType, descriptors: Descriptors, max_depth: int, quota: Quota
+) -> JsonValue:
     """Read one message by the JSON mapping of Protocol Buffers (lowerCamelCase names, int64 as strings).
 
     Fields that the descriptors do not know would be invisible there, and a change in them with them: they are
     listed in a member `UNKNOWN_FIELDS` as `{message, number, value}`.
 
     Raises:
-        Unreadable: Not such a message, or nested deeper than `max_depth`.
+        Unreadable: Not such a message, nested deeper than `max_depth`, or one of more values than the quota has.
     """
     try:
         message = message_type.FromString(data)
+        if quota.must_count(len(data)):
+            _refuse_unknown(message, 8 * quota.most)
+            _count(message, quota)
         document = cast("JsonValue", json_format.MessageToDict(message, descriptor_pool=descriptors.pool))
     except (DecodeError, json_format.Error, ValueError, TypeError, RecursionError) as error:
         raise Unreadable(f"not a {message_type.DESCRIPTOR.full_name}: {str(error)[:200]}") from None
@@ -124,19 +130,49 @@ def read_message(data: bytes, message_type: _MessageType, descriptors: Descripto
     return document
 
 
-def read_delimited(data: bytes, message_type: _MessageType, descriptors: Descriptors, max_depth: int) -> JsonValue:
+def _refuse_unknown(message: Message, most: int) -> None:
+    """Refuse more than so many bytes of unknown fields, before each of them becomes an object."""
+    known = type(message)()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()
+    if message.ByteSize() - known.ByteSize() > most:
+        raise Unreadable(f"more than {most:,} bytes of fields that the descriptors do not know")
+
+
+def _count(message: Message, quota: Quota) -> None:
+    """Count the values of a message before they become a document; the parser has bounded how deep it is (100)."""
+    quota.take(1 + len(UnknownFieldSet(message)))
+    if message.DESCRIPTOR.full_name == any_pb2.Any.DESCRIPTOR.full_name:
+        quota.take(message.ByteSize())  # the message inside becomes part of the document too
+    for descriptor, value in message.ListFields():
+        if isinstance(value, Message):
+            _count(value, quota)
+        elif isinstance(value, bytes | str | int | float):
+            quota.take(1)
+        else:
+            quota.take(len(value))
+            members = value.values() if hasattr(value, "values") else value
+            for member in members if descriptor.message_type else ():
+                if isinstance(member, Message):
+                    _count(member, quota)
+
+
+def read_delimited(
+    data: bytes, message_type: _MessageType, descriptors: Descriptors, max_depth: int, quota: Quota
+) -> JsonValue:
     """Read messages that each have their length as a varint before them, as an array.
 
     Raises:
-        Unreadable: A message is cut off or not such a message.
+        Unreadable: A message is cut off or not such a message, or more values than the quota has.
     """
     messages: list[JsonValue] = []
+    quota.must_count(len(data))  # lengths are bytes of their own, their messages may have none
     at = 0
     while at < len(data):
         length, at = _varint(data, at)
         if at + length > len(data):
             raise Unreadable(f"message {len(messages) + 1} ends in the middle")
-        messages.append(read_message(data[at : at + length], message_type, descriptors, max_depth - 1))
+        messages.append(read_message(data[at : at + length], message_type, descriptors, max_depth - 1, quota))
         at += length
     return messages
 

@@ -15,6 +15,7 @@ from gnomon.core.formats.avro import AvroSchema
 from gnomon.core.formats.framing import split_frame, split_indexes
 from gnomon.core.formats.protobuf import UNKNOWN_FIELDS, Descriptors, read_message
 from gnomon.core.json import MAX_DEPTH, Unreadable
+from gnomon.core.quota import MAX_VALUES, Quota
 from gnomon.errors import InputError
 from gnomon.model import JsonValue
 
@@ -83,7 +84,7 @@ class _Messages:
         kind = self._types.get(indexes)
         if kind is None:
             kind = self._types[indexes] = self._find(indexes)
-        document = read_message(message, kind, self._descriptors, MAX_DEPTH)
+        document = read_message(message, kind, self._descriptors, MAX_DEPTH, Quota(MAX_VALUES))
         if isinstance(document, dict) and UNKNOWN_FIELDS in document:
             # A tag may be in there, and its schema is that of the writer: it is another message, or a lie
             raise Unreadable(f"it has fields that {kind.DESCRIPTOR.full_name} does not have")
