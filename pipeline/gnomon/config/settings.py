@@ -342,6 +342,7 @@ class Limits(msgspec.Struct, frozen=True):
     )
     differences: Annotated[Positive, about("Differences kept of one comparison; the rest is counted")] = 1000
     patterns: Annotated[Positive, about("Patterns told apart per endpoint; the rest is `(other)`")] = 1000
+    endpoints: Annotated[Positive, about("Endpoints told apart per service; the rest is `(other)`")] = 1000
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)],
         about("Requests whose exchanges are kept, per endpoint, target, pattern and kind, for side-by-side views"),
