@@ -26,12 +26,13 @@ from gnomon.core.formats.protobuf import Descriptors
 from gnomon.core.join import Group, Member, split_by_horizon
 from gnomon.core.json import Unreadable, loads
 from gnomon.core.openapi import templates_from_openapi
+from gnomon.core.population import PopulationBounds
 from gnomon.engine import Engine, EngineOptions
 from gnomon.errors import ConfigError, UsageError
 from gnomon.evidence import EVIDENCE_BYTES, EvidenceBudget
 from gnomon.model import Exchange, Reject
 from gnomon.redaction import make_redactor
-from gnomon.store import RunRecord, Selection, StagedRun, Statistics, work_directory
+from gnomon.store import Bounds, RunRecord, Selection, StagedRun, Statistics, work_directory
 from gnomon.summary import Reason, RunSummary
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def build_engine(rules: RuleSet, settings: Settings) -> Engine:
         templates=tuple(templates),
         differences=limits.differences,
         value_bytes=limits.value_bytes,
-        shapes=limits.shapes,
+        populations=PopulationBounds(limits.shapes, limits.endpoints),
     )
     return Engine(rules, options, make_redactor(settings.redact, EVIDENCE_BYTES))
 
@@ -150,7 +151,8 @@ class _Run:
         self.stage.add_populations(self.populations.drain())
         rules = self.request.rules
         self.stage.add_rules(rules.version, rules.text, self.started_at)
-        self.stage.bound_patterns(self.request.settings.limits.patterns)
+        limits = self.request.settings.limits
+        self.stage.bound_names(Bounds(limits.patterns, limits.endpoints))
         statistics = self.stage.statistics()
         self._report(statistics)
         return self._land(statistics)

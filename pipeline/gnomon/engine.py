@@ -16,7 +16,7 @@ from gnomon.core.compare import Comparer, Findings, mark_noise, outcome_of
 from gnomon.core.endpoint import TemplateMatcher, name_endpoint
 from gnomon.core.join import LIVE, Joined, Member, Slot
 from gnomon.core.json import dumps
-from gnomon.core.population import Populations
+from gnomon.core.population import PopulationBounds, Populations
 from gnomon.model import Comparison, Difference, ErrorKind, Exchange, Outcome, Reject, Request, Severity, instant
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `templates` name endpoints where no `[[endpoint]]` rule does (from OpenAPI documents). At most `differences` are
     kept of one comparison; all are counted that `core.diff.ROOM` has room for. A value longer than `value_bytes` of
-    JSON text is cut. Of each endpoint and target the first `shapes` live answers of a minute have their shape read.
+    JSON text is cut. `populations` bound what is counted of live answers.
     """
 
     body: BodyOptions = BodyOptions()
@@ -47,7 +47,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     templates: tuple[str, ...] = ()
     differences: int = 1000
     value_bytes: int = 64 * 1024
-    shapes: int = 100
+    populations: PopulationBounds = PopulationBounds()
 
 
 class Compared(msgspec.Struct, frozen=True, gc=False):
@@ -115,7 +115,7 @@ class Engine:
 
     def populations(self) -> Populations:
         """Make what counts live answers under these rules."""
-        return Populations(self, self._redactor.text, self.options.body, self.options.shapes)
+        return Populations(self, self._redactor.text, self.options.body, self.options.populations)
 
     def redacted(self, exchange: Exchange, endpoint: str) -> Exchange:
         """Redact a stored exchange under these rules."""

@@ -32,7 +32,7 @@ from gnomon.core.review import may_reveal, review_differences, same_alignment
 from gnomon.core.rules import Rule, RuleSet, parse_rules
 from gnomon.engine import Engine
 from gnomon.model import Comparison, Difference, DifferenceKind, Exchange
-from gnomon.store import JudgedRequest, RunRecord, Selection, StagedRun, open_store, work_directory
+from gnomon.store import Bounds, JudgedRequest, RunRecord, Selection, StagedRun, open_store, work_directory
 from gnomon.store.log import Maintainer, Retention, is_store, rewrite_store, store_at
 from gnomon.summary import OutcomeCounts
 
@@ -125,7 +125,7 @@ def rejudge(
                                 stage.add_exchange(exchange, endpoint, request.comparisons[0][0].started_at)
             if not dry_run:
                 stage.add_rules(rules.version, rules.text, started_at)
-                stage.bound_patterns(settings.limits.patterns)
+                stage.bound_names(Bounds(settings.limits.patterns, settings.limits.endpoints))
                 now = datetime.now(UTC)
                 run = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
                 stage.land(

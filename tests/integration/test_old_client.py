@@ -92,6 +92,6 @@ def test_an_older_client_reads_what_lands(old_python: Path, tmp_path: Path) -> N
     export_store(Layout(root), exported, Selection(synthetic="include"))
     command = [str(old_python), "-c", PROGRAM, str(root / "catalog.duckdb"), str(exported)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
-    version, *answers = json.loads(done.stdout)
+    version, *answers = json.loads(done.stdout.splitlines()[-1])  # on a slow machine DuckDB shows its progress first
     assert version == OLD
     assert answers == 2 * [[[3, 3]], [[3, 1, 0]], [["/body/a", 1]], [[3]], [[3]]]

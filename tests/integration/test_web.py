@@ -376,6 +376,29 @@ def test_the_gate_lets_go_on_what_passes_and_nothing_else(server: Server, docume
         assert (answer.status, answer.json["verdict"]) == (status, verdict), fields
 
 
+def test_a_gate_that_names_a_target_sees_what_nobody_answered(tmp_path: Path) -> None:
+    """Live's records expect a shadow and do not say which: three of ten are missing, and nothing lets go on."""
+    start_us = int((datetime.now(UTC) - timedelta(minutes=5)).timestamp() * 1_000_000)
+    records = []
+    for n in range(2_000):
+        live, shadow = pair(f"r-{n}", n, n, path=f"/p/{n}", started_us=start_us + n * 1000)
+        records += [live, msgspec.structs.replace(shadow, target="shop@2")] if n % 10 < 7 else [live]
+    capture = tmp_path / "mute.ndjson"
+    capture.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+    db = tmp_path / "mute.duckdb"
+    compare_captures(CompareRequest(sources=[Source(str(capture))], db=db, rules=parse_rules(""), settings=Settings()))
+    with serving("--db", str(db)) as server:
+        for query in ("service=shop&target=shop%402", "service=shop", "service=shop&target=shop%402&since=1h"):
+            verdict = server.ask(f"/api/verdict?{query}").json
+            assert (verdict["verdict"], verdict["pairs"], verdict["divergence_rate"]) == ("fail", 1_400, 0.3), query
+        assert server.flagger(metadata={"target": "shop@2", "undecided": "go"}).status == 409
+        metrics = server.ask("/metrics").body.decode()
+        rates = [line for line in metrics.splitlines() if line.startswith("gnomon_divergence_rate{")]
+        assert len(rates) == 1
+        assert 'target="shop@2"' in rates[0]
+        assert rates[0].endswith(" 0.3")
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

@@ -79,7 +79,8 @@ def export(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 -
 @click.option(
     "--adopt-settings",
     is_flag=True,
-    help="Let the store go by the settings `store.horizon` and `limits.patterns` of today, not those it was made with.",
+    help="Let the store go by the settings `store.horizon`, `limits.patterns` and `limits.endpoints` of today, "
+    "not those it was made with.",
 )
 @_store_option
 @click.option("--db", metavar="FILE", type=FILE, help="Database file whose views to make anew, instead of a store's.")

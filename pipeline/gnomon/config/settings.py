@@ -352,6 +352,7 @@ class Limits(msgspec.Struct, frozen=True):
         Positive, about("Differences kept of one comparison; of the rest as many are counted as are found in 64 MiB")
     ] = 1000
     patterns: Annotated[Positive, about("Patterns told apart per endpoint; the rest is `(other)`")] = 1000
+    endpoints: Annotated[Positive, about("Endpoints told apart per service; the rest is `(other)`")] = 1000
     evidence: Annotated[
         Annotated[int, msgspec.Meta(ge=0)],
         about(

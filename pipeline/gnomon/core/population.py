@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from gnomon.core.body import BodyOptions, expand, read_body, wire_bytes
 from gnomon.core.document import header_value
@@ -23,7 +23,7 @@ from gnomon.core.rules import EndpointRules, PathRules, RuleSet
 from gnomon.core.secret_names import is_secret_name
 from gnomon.model import Exchange, JsonValue, Measure, PopulationCount, Response, instant
 
-__all__ = ["MANY", "MOST_VALUES", "Naming", "Populations", "bucket_of", "bucket_top"]
+__all__ = ["MANY", "MOST_VALUES", "OTHER", "Naming", "PopulationBounds", "Populations", "bucket_of", "bucket_top"]
 
 RATIO: Final = 1.02
 """Between the ends of a bucket of latencies; its middle is within 1 % of all that is in it."""
@@ -39,9 +39,13 @@ MOST_VALUES: Final = 32
 MANY: Final = "(many)"
 """The value of a field that is no enumeration."""
 
+OTHER: Final = "(other)"
+"""The name of the endpoints of a service that are too many to be told apart."""
+
 _LOG_RATIO: Final = math.log(RATIO)
 _MOST_KEYS: Final = 10_000
 _MINUTE_US: Final = 60_000_000
+_MINUTES_KEPT: Final = 10
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 
 _TYPES: Final[dict[type, str]] = {
@@ -76,6 +80,48 @@ def bucket_of(milliseconds: float) -> int:
 def bucket_top(bucket: int) -> float:
     """The upper end of a bucket in milliseconds, which belongs to it."""
     return float(RATIO**bucket)
+
+
+class PopulationBounds(NamedTuple):
+    """Of each endpoint, target and minute the first so many answers have their shape read; endpoints of a service."""
+
+    shapes: int = 100
+    endpoints: int = 1_000
+
+
+class _Names:
+    """The endpoints of each service that are counted under their own name: no more than `bound` at a time.
+
+    Who came first keeps its name for as long as it is asked for: one that was not for ten minutes makes room. So what
+    scans a service for paths that it does not have takes no name from an endpoint that is in use.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._last: dict[str, dict[str, int]] = {}
+        self._swept: dict[str, int] = {}
+
+    def shown(self, service: str, endpoint: str, minute: int) -> str:
+        """The name under which an answer of this minute is counted."""
+        last = self._last.setdefault(service, {})
+        if endpoint not in last and len(last) >= self._bound and not self._sweep(service, last, minute):
+            return OTHER
+        last[endpoint] = minute
+        return endpoint
+
+    def tidy(self) -> None:
+        """Forget all where there are too many services: their names come from traffic too."""
+        if len(self._last) > _MOST_KEYS:
+            self._last.clear()
+            self._swept.clear()
+
+    def _sweep(self, service: str, last: dict[str, int], minute: int) -> bool:
+        """Make room, if this minute did not try before; whether there is some."""
+        if self._swept.get(service) != minute:
+            self._swept[service] = minute
+            for name in [name for name, at in last.items() if abs(minute - at) > _MINUTES_KEPT]:
+                del last[name]
+        return len(last) < self._bound
 
 
 class _Counted:
@@ -125,19 +171,23 @@ class Populations:
     stand at those that are enumerations. What rules ignore is left out; values are left out where a rule treats them as
     equal or hides them, where a name is that of a secret, and where redaction would touch them. Types and words of a
     minute's answers are bounded; where there are more, it is counted that some were `cut`: the rest is no fair sample.
+    Endpoints of a service are bounded too; what is beyond is counted as one, `(other)`.
 
     Args:
         naming: Names endpoints, and has their rules.
         redact: Takes secrets out of a text.
         body: How bodies are read.
-        shapes: Of each service, endpoint, target and minute the first so many answers have their shape read.
+        bounds: How many answers have their shape read, and how many endpoints are told apart.
     """
 
-    def __init__(self, naming: Naming, redact: Callable[[str], str], body: BodyOptions, shapes: int) -> None:
+    def __init__(
+        self, naming: Naming, redact: Callable[[str], str], body: BodyOptions, bounds: PopulationBounds
+    ) -> None:
         self._naming = naming
         self._redact = redact
         self._body = body
-        self._shapes = shapes
+        self._shapes = bounds.shapes
+        self._names = _Names(bounds.endpoints)
         self._counts: dict[_Key, _Counted] = {}
         self._looked: Counter[_Key] = Counter()
         self._values: dict[tuple[str, str, str], set[str] | None] = {}
@@ -152,7 +202,8 @@ class Populations:
             return
         if endpoint is None:
             endpoint = self._naming.name(exchange)
-        key = (exchange.service, endpoint, exchange.target, exchange.started_us // _MINUTE_US)
+        minute = exchange.started_us // _MINUTE_US
+        key = (exchange.service, self._names.shown(exchange.service, endpoint, minute), exchange.target, minute)
         counted = self._counts.get(key)
         if counted is None:
             counted = self._counts[key] = _Counted()
@@ -167,7 +218,7 @@ class Populations:
             bucket = bucket_of(exchange.duration_us / 1000)
             counted.latencies[bucket] = counted.latencies.get(bucket, 0) + 1
         if self._looked[key] < self._shapes:
-            self._look(key, response, counted)
+            self._look(key, response, counted, self._naming.rules.for_endpoint(exchange.service, endpoint))
 
     def drain(self) -> list[PopulationCount]:
         """Give what was counted since the last time; what is known of fields stays."""
@@ -188,16 +239,17 @@ class Populations:
         self._counts = {}
         if len(self._looked) > _MOST_KEYS:  # names come from traffic
             self._looked.clear()
+        self._names.tidy()
         return rows
 
-    def _look(self, key: _Key, response: Response, counted: _Counted) -> None:
+    def _look(self, key: _Key, response: Response, counted: _Counted, rules: EndpointRules) -> None:
         """Count the shape of an answer, if it has one that can be read."""
         document = self._document(response)
         if document is None:
             return
         self._looked[key] += 1
         units: set[_Unit] = set()
-        found, is_whole = _walk(document[0], self._naming.rules.for_endpoint(key[0], key[1]))
+        found, is_whole = _walk(document[0], rules)
         for pattern, value, shown in found:
             units.add(("type", pattern, _TYPES.get(type(value), "object")))
             if shown and isinstance(value, str) and _WORD.fullmatch(value):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gnomon.store.alerts import land_alerts
 from gnomon.store.browsing import MOST_DIFFERENCES, DifferenceChoice, TargetRate
-from gnomon.store.database import refresh_views
+from gnomon.store.database import Bounds, refresh_views
 from gnomon.store.describing import Relation, describe_tables
 from gnomon.store.landing import Landed, RunRecord
 from gnomon.store.query import QueryResult, run_query
@@ -19,6 +19,7 @@ from gnomon.store.workdir import work_directory
 
 __all__ = [
     "MOST_DIFFERENCES",
+    "Bounds",
     "Cohort",
     "DifferenceChoice",
     "JudgedRequest",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
@@ -22,8 +22,10 @@ from gnomon.store.wrong_sql import wrong_sql
 
 __all__ = [
     "STORE_VERSION",
+    "Bounds",
     "attach",
-    "bound_patterns",
+    "bound_names",
+    "bounds_of",
     "check_version",
     "connect_read_only",
     "create_schema",
@@ -45,6 +47,9 @@ STORE_VERSION = 2
 STORAGE_VERSION = "v1.5.0"
 """The file format of new files: the oldest DuckDB client that can open them."""
 
+_VIEWS = ("selection.sql", "views.sql")
+"""Views and macros, in the order in which they build on each other."""
+
 READ_MEMORY = "512MB"
 TRIES = 5
 
@@ -57,6 +62,13 @@ _NO_SPACE = ("No space left on device", "Disk quota exceeded")
 """How the operating system says so, in errors of several kinds."""
 
 
+class Bounds(NamedTuple):
+    """How many names views tell apart: `limits.patterns` of each endpoint, `limits.endpoints` of each service."""
+
+    patterns: int = 1_000
+    endpoints: int = 1_000
+
+
 @cache
 def script(name: str) -> str:
     """The text of one of the package's `.sql` files."""
@@ -66,7 +78,7 @@ def script(name: str) -> str:
 @cache
 def views_digest() -> str:
     """What tells this program's views and macros from those that another version of it made."""
-    text = "".join(script(name) for name in ("views.sql", "log/views.sql"))
+    text = "".join(script(name) for name in (*_VIEWS, "log/views.sql"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -237,7 +249,7 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None
         if _made_views(connection, name) != views_digest():
             with _changing(connection, name):
                 _add_tables(connection, name)
-                create_views(connection, _bound(connection, name))
+                create_views(connection, bounds_of(connection, name))
                 comment_relations(connection, "TABLE")
 
 
@@ -263,16 +275,29 @@ def _changing(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None
         connection.execute(f'USE "{before}"')
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, patterns: int = 1_000) -> None:
-    """Make the views and macros over the tables that are there; `patterns` is `limits.patterns`."""
-    connection.execute(script("views.sql"))
+def create_views(connection: duckdb.DuckDBPyConnection, bounds: Bounds | None = None) -> None:
+    """Make the views and macros over the tables that are there."""
+    for name in _VIEWS:
+        connection.execute(script(name))
     connection.execute(f"CREATE OR REPLACE MACRO views_digest() AS '{views_digest()}'")
-    bound_patterns(connection, str(_value(connection, "SELECT current_database()")), patterns)
+    bound_names(connection, str(_value(connection, "SELECT current_database()")), bounds or Bounds())
 
 
-def bound_patterns(connection: duckdb.DuckDBPyConnection, name: str, patterns: int) -> None:
-    """Set how many patterns of an endpoint keep their name in the views of the attached database `name`."""
-    connection.execute(f'CREATE OR REPLACE MACRO "{name}".pattern_bound() AS {patterns:d}')
+def bound_names(connection: duckdb.DuckDBPyConnection, name: str, bounds: Bounds) -> None:
+    """Set how many names are told apart in the views of the attached database `name`."""
+    connection.execute(f'CREATE OR REPLACE MACRO "{name}".pattern_bound() AS {bounds.patterns:d}')
+    connection.execute(f'CREATE OR REPLACE MACRO "{name}".endpoint_bound() AS {bounds.endpoints:d}')
+
+
+def bounds_of(connection: duckdb.DuckDBPyConnection, name: str) -> Bounds:
+    """How many names are told apart in the attached database `name`; the defaults where its views do not say."""
+    known = _macros(connection, name)
+    said = {
+        field: int(str(_value(connection, f'SELECT "{name}".{macro}()')))
+        for field, macro in (("patterns", "pattern_bound"), ("endpoints", "endpoint_bound"))
+        if macro in known
+    }
+    return Bounds(**said)
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, name: str, path: Path, *, oldest: int = STORE_VERSION) -> None:
@@ -332,12 +357,6 @@ def _add_tables(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         if found and found[1] not in there:
             connection.execute(statement)
     connection.execute("UPDATE store_version SET version = ?", [STORE_VERSION])
-
-
-def _bound(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """How many patterns of an endpoint keep their name in the attached database `name`."""
-    known = "pattern_bound" in _macros(connection, name)
-    return int(str(_value(connection, f'SELECT "{name}".pattern_bound()'))) if known else 1_000
 
 
 def _macros(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:

@@ -211,7 +211,7 @@ _TIMINGS: Final = """
 WITH begun AS (
     SELECT c.service, c.target, min(c.started_at) AS first
     FROM selected_comparisons($since, $until, $synthetic) AS c
-    WHERE c.role = 'shadow'
+    WHERE c.role = 'shadow' AND c.attribution = 0
     GROUP BY c.service, c.target
 )
 SELECT hash(j.service, j.endpoint, j.target) AS key, j.live_ms, j.shadow_ms

@@ -12,7 +12,7 @@ import msgspec
 
 from gnomon.errors import InputError
 from gnomon.model import EPOCH
-from gnomon.store.database import attach, bound_patterns, script, translated, with_more_memory
+from gnomon.store.database import attach, bound_names, bounds_of, script, translated, with_more_memory
 from gnomon.store.learning import learn_endpoints
 
 __all__ = ["Landed", "MergeOptions", "RunRecord", "check_target", "merge", "publish"]
@@ -153,8 +153,7 @@ def merge(connection: duckdb.DuckDBPyConnection, target: Path, now: datetime, op
         with_more_memory(connection, lambda: _run_script(connection))
         [counts] = connection.execute(_COUNTS).fetchall()
         learn_endpoints(connection, "target")
-        [(patterns,)] = connection.execute("SELECT stage.pattern_bound()").fetchall()
-        bound_patterns(connection, "target", patterns)
+        bound_names(connection, "target", bounds_of(connection, "stage"))
         connection.execute("CHECKPOINT target")
         connection.execute("DETACH target")
     return Landed(*counts)

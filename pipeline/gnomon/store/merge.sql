@@ -5,8 +5,8 @@
 --   unchanged  a landed row of the same request, target and role says the same: nothing is written
 --   replaced   there are such rows within the horizon and none says the same: they give way
 --   new        there is none
--- A comparison also replaces the landed shadow_missing row of its request that names no target, and such a row is not
--- written where a comparison has landed.
+-- A comparison also replaces the landed shadow_missing row of its request that names no target. A row that says that a
+-- side is missing is unchanged where a comparison of both has landed: what one run was not given another one had.
 -- Marks of redacted secrets count as equal where marks_differ: without a key in the settings each run hashes with
 -- another one.
 -- Contents are told apart by 64-bit hashes, so that joins stay narrow; which rows are the same request is never
@@ -26,9 +26,11 @@ CREATE OR REPLACE TEMP MACRO difference_content(d) AS hash(
     unmarked(d.path), unmarked(d.shadow_path), unmarked(d.pattern), d.kind, d.severity, unmarked(d.live_value),
     unmarked(d.shadow_value), d.noise, d.reason)::HUGEINT;
 
--- Whether a staged row that says somebody is missing, without a name, is known better.
+-- Whether a staged row says that a side is missing, and a landed one of the request (of any target, where it names none)
+-- has both.
 CREATE OR REPLACE TEMP MACRO is_covered(s, t) AS
-    s.target = '' AND s.outcome = 'shadow_missing' AND t.outcome NOT IN ('shadow_missing', 'live_missing');
+    s.outcome IN ('shadow_missing', 'live_missing') AND t.outcome NOT IN ('shadow_missing', 'live_missing')
+    AND (t.target = s.target OR s.target = '' AND s.outcome = 'shadow_missing');
 
 CREATE OR REPLACE TEMP MACRO comparison_key(d) AS hash(d.request_id, d.target, d.role, d.started_at);
 

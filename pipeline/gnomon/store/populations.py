@@ -77,14 +77,32 @@ class _Side:
 
 
 _COUNTS: Final = """
+WITH chosen AS (
+    SELECT
+        p.service, coalesce(t.template, p.endpoint) AS endpoint, p.target = $canary AS is_canary,
+        p.measure, p.field, p.value, sum(p.responses) AS responses
+    FROM populations AS p
+    LEFT JOIN learned_names() AS t ON t.service = p.service AND t.endpoint = p.endpoint
+    WHERE p.target IN ($canary, $baseline)
+        AND ($service IS NULL OR p.service = $service)
+        AND ($since IS NULL OR p.minute >= date_trunc('minute', CAST($since AS TIMESTAMPTZ)))
+        AND ($until IS NULL OR p.minute < CAST($until AS TIMESTAMPTZ))
+    GROUP BY ALL
+),
+-- Endpoints are bounded for each service, as those of comparisons are: the most asked for keep their name.
+named AS (
+    SELECT
+        c.service, c.endpoint,
+        row_number() OVER (PARTITION BY c.service ORDER BY sum(c.responses) DESC, c.endpoint)
+            <= endpoint_bound() AS kept
+    FROM chosen AS c
+    WHERE c.measure = 'requests' AND c.endpoint <> '(other)'
+    GROUP BY c.service, c.endpoint
+)
 SELECT
-    p.service, coalesce(t.template, p.endpoint) AS endpoint, p.target = $canary AS is_canary,
-    p.measure, p.field, p.value, sum(p.responses)::BIGINT AS responses
-FROM populations AS p
-LEFT JOIN learned_names() AS t ON t.service = p.service AND t.endpoint = p.endpoint
-WHERE p.target IN ($canary, $baseline)
-    AND ($service IS NULL OR p.service = $service)
-    AND ($since IS NULL OR p.minute >= date_trunc('minute', CAST($since AS TIMESTAMPTZ)))
-    AND ($until IS NULL OR p.minute < CAST($until AS TIMESTAMPTZ))
+    c.service, CASE WHEN n.kept THEN c.endpoint ELSE '(other)' END AS shown_as, c.is_canary,
+    c.measure, c.field, c.value, sum(c.responses)::BIGINT AS responses
+FROM chosen AS c
+LEFT JOIN named AS n ON n.service = c.service AND n.endpoint = c.endpoint
 GROUP BY ALL
 """

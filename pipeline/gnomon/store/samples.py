@@ -105,7 +105,7 @@ _UNANSWERED = """
 SELECT c.target, arg_min(c.request_id, {'started_at': c.started_at, 'request_id': c.request_id}, $limit) AS ids
 FROM selected_comparisons($since, $until, $synthetic) AS c
 WHERE c.role = 'shadow' AND diverges(c.outcome) AND c.outcome != 'diff'
-    AND ($service IS NULL OR c.service = $service) AND ($target IS NULL OR c.target = $target)
+    AND ($service IS NULL OR c.service = $service) AND is_of_target(c.target, c.attribution, $target)
 GROUP BY c.service, c.endpoint, c.target, c.outcome
 ORDER BY count(*) DESC, c.service, c.endpoint, c.target, c.outcome
 """
@@ -126,12 +126,13 @@ GROUP BY c.service, c.endpoint, d.target, d.pattern, d.kind
 
 _COMPARISON = """
 SELECT c.* FROM comparisons AS c
-WHERE c.request_id = $request_id AND c.target = $found AND c.role = 'shadow'
+WHERE c.request_id = $request_id AND c.role = 'shadow'
+    AND (c.target = $found OR is_unnamed(c.role, c.target, c.outcome))
     AND ($since IS NULL OR c.started_at >= $since) AND ($until IS NULL OR c.started_at < $until)
-    AND ($service IS NULL OR c.service = $service) AND ($target IS NULL OR c.target = $target)
+    AND ($service IS NULL OR c.service = $service) AND ($target IS NULL OR $found = $target)
     AND CASE $synthetic WHEN 'include' THEN true WHEN 'only' THEN c.synthetic IS NOT NULL
         ELSE c.synthetic IS NULL END
-ORDER BY c.started_at DESC LIMIT 1
+ORDER BY c.started_at DESC, c.target DESC LIMIT 1
 """
 
 _DIFFERENCES = """

@@ -14,7 +14,7 @@ import msgspec
 
 from gnomon.model import Comparison, Difference, Exchange, PopulationCount, Reject
 from gnomon.store.batches import comparison_table, difference_table, exchange_table, population_table, reject_table
-from gnomon.store.database import attach, bound_patterns, translated
+from gnomon.store.database import Bounds, attach, bound_names, translated
 from gnomon.store.landing import Landed, MergeOptions, RunRecord, check_target, is_fresh, merge, publish
 from gnomon.store.learning import learn_endpoints
 from gnomon.store.statistics import Selection, Statistics
@@ -141,11 +141,11 @@ class StagedRun:
         with translated(self._file):
             self._connection.execute("INSERT INTO rule_versions VALUES (?, ?, ?)", [version, text, first_used])
 
-    def bound_patterns(self, patterns: int) -> None:
-        """Set how many patterns of an endpoint keep their name in statistics, here and in the target."""
+    def bound_names(self, bounds: Bounds) -> None:
+        """Set how many names statistics tell apart, here and in the target."""
         self._wait()
         with translated(self._file):
-            bound_patterns(self._connection, "stage", patterns)
+            bound_names(self._connection, "stage", bounds)
 
     def statistics(self) -> Statistics:
         """Questions about what this run has staged so far, under names learned from it. Ask before landing."""

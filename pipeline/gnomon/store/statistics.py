@@ -216,7 +216,7 @@ WITH counted AS (
         count(*) FILTER (is_judged(j.outcome) AND j.answered) AS answered,
         count(*) FILTER (j.score = 1 AND j.answered) AS answered_diverged
     FROM judged_comparisons($since, $until, $synthetic) AS j
-    WHERE ($service IS NULL OR j.service = $service) AND ($target IS NULL OR j.target = $target)
+    WHERE ($service IS NULL OR j.service = $service) AND is_of_target(j.target, j.attribution, $target)
     GROUP BY j.service, j.endpoint, j.target
 ),
 summed AS (
@@ -242,7 +242,7 @@ _OUTCOMES = """
 SELECT c.role, c.outcome, count(*) AS n
 FROM selected_comparisons($since, $until, $synthetic) AS c
 WHERE ($service IS NULL OR c.service = $service)
-    AND ($target IS NULL OR c.target = $target OR c.role = 'control')
+    AND (c.role = 'control' OR is_of_target(c.target, c.attribution, $target))
 GROUP BY c.role, c.outcome
 """
 
@@ -252,7 +252,7 @@ SELECT
     coalesce(list(DISTINCT c.rules ORDER BY c.rules), []) AS rules
 FROM selected_comparisons($since, $until, $synthetic) AS c
 WHERE ($service IS NULL OR c.service = $service)
-    AND ($target IS NULL OR c.target = $target OR c.role = 'control')
+    AND (c.role = 'control' OR is_of_target(c.target, c.attribution, $target))
 """
 
 _ENDPOINTS = """

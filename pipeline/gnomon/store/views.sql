@@ -59,30 +59,6 @@ CREATE OR REPLACE MACRO in_cohort(flags, as_of, wanted, moment) AS
     (len(wanted) = 0 OR list_has_all(list_transform(map_entries(flags), lambda e: e.key || '=' || e.value), wanted))
     AND (moment IS NULL OR coalesce(TRY_CAST(as_of AS TIMESTAMPTZ) = moment, false));
 
--- The names in force: landed endpoint names and the templates learned for them.
-CREATE OR REPLACE MACRO learned_names() AS TABLE
-    SELECT l.service, l.endpoint, any_value(l.template) AS template
-    FROM learned_endpoints AS l
-    WHERE l.version = (SELECT max(v.version) FROM learned_endpoints AS v)
-    GROUP BY l.service, l.endpoint;
-
--- Comparisons of a time range under the names in force: learned templates apply to all history.
-CREATE OR REPLACE MACRO selected_comparisons(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
-    SELECT
-        c.request_id, c.target, c.role, c.service, coalesce(t.template, c.endpoint) AS endpoint, c.started_at,
-        c.outcome, c.severity, c.live_status, c.shadow_status, c.live_error, c.shadow_error,
-        c.live_ms, c.shadow_ms, c.delta_ms, c.duplicates, c.rules, c.flags, c.as_of
-    FROM comparisons AS c
-    LEFT JOIN learned_names() AS t ON t.service = c.service AND t.endpoint = c.endpoint
-    WHERE (since IS NULL OR c.started_at >= CAST(since AS TIMESTAMPTZ))
-        AND (until IS NULL OR c.started_at < CAST(until AS TIMESTAMPTZ))
-        AND CASE synthetic
-            WHEN 'include' THEN true
-            WHEN 'exclude' THEN c.synthetic IS NULL
-            WHEN 'only' THEN c.synthetic IS NOT NULL
-            ELSE error('synthetic is ''include'', ''exclude'' or ''only''')
-        END;
-
 -- The places in a pattern's document from the root down to the pattern itself, as hashes: of the steps' hashes, so that a
 -- long name is read once however deep it stands.
 CREATE OR REPLACE MACRO steps_of(pattern) AS list_transform(string_split(pattern, '/'), lambda step: hash(step));
@@ -182,7 +158,7 @@ CREATE OR REPLACE MACRO answered_comparisons(since := NULL, until := NULL, synth
     )
     SELECT
         s.request_id, s.target, s.service, s.endpoint, s.started_at, s.outcome, s.severity, s.duplicates, s.rules,
-        s.live_status, s.shadow_status, s.live_error, s.shadow_error, s.flags, s.as_of,
+        s.live_status, s.shadow_status, s.live_error, s.shadow_error, s.flags, s.as_of, s.attribution,
         c.request IS NOT NULL AS answered, coalesce(c.diverged, false) AS control_diverged,
         coalesce(c.live_failed, false) AS live_failed
     FROM selected_comparisons(since, until, synthetic) AS s
@@ -315,21 +291,14 @@ CREATE OR REPLACE MACRO selected_differences(since := NULL, until := NULL, synth
         WHERE c.synthetic IS NOT NULL
     )
     SELECT
-        d.service, coalesce(t.template, d.endpoint) AS endpoint, d.target, d.role, d.pattern, d.kind, d.path,
+        d.service, coalesce(n.name, d.endpoint) AS endpoint, d.target, d.role, d.pattern, d.kind, d.path,
         d.request_id, d.started_at, d.noise, d.severity, d.live_value, d.shadow_value,
-        hash(d.service, coalesce(t.template, d.endpoint), d.target, d.role, d.pattern, d.kind) AS field,
+        hash(d.service, coalesce(n.name, d.endpoint), d.target, d.role, d.pattern, d.kind) AS field,
         hash(d.request_id, d.started_at) AS request
     FROM differences AS d
-    LEFT JOIN learned_names() AS t ON t.service = d.service AND t.endpoint = d.endpoint
+    LEFT JOIN names_in_force(since, until, synthetic) AS n ON n.service = d.service AND n.endpoint = d.endpoint
     LEFT JOIN tagged AS g ON g.comparison = hash(d.request_id, d.started_at, d.target, d.role)
-    WHERE (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
-        AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
-        AND CASE synthetic
-            WHEN 'include' THEN true
-            WHEN 'exclude' THEN g.comparison IS NULL
-            WHEN 'only' THEN g.comparison IS NOT NULL
-            ELSE error('synthetic is ''include'', ''exclude'' or ''only''')
-        END;
+    WHERE is_within(d.started_at, since, until) AND is_chosen(g.comparison IS NOT NULL, synthetic);
 
 CREATE OR REPLACE MACRO field_stats(since := NULL, until := NULL, synthetic := 'exclude') AS TABLE
     WITH fields AS MATERIALIZED (

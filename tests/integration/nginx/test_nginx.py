@@ -56,6 +56,7 @@ def service(name: str, port: int, file: Path) -> Iterator[None]:
     """Run one of the services."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GNOMON_")}
     environment |= {"SERVICE_NAME": name, "GNOMON_EMIT_OUT": str(file), "GNOMON_REDACT_KEY": "a key for tests"}
+    environment["GNOMON_TARGET"] = {"live": "shop@1", "shadow": "shop@2"}[name]
     command = [sys.executable, "-m", "uvicorn", "tests.integration.nginx.service:app", "--port", str(port)]
     with subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT, env=environment) as process:
         try:
@@ -123,7 +124,8 @@ def test_both_services_record_the_request_under_one_id(behind: Behind) -> None:
     assert json.loads(ask(behind.port, "GET", "/a?b=1").body)["service"] == "live"
     records = behind.wait("/a?b=1", "live", "shadow")
     assert records["live"]["request_id"] == records["shadow"]["request_id"]
-    assert records["live"]["expect"] == ["shadow"]
+    assert records["live"]["expect"] == ["shadow:shop@2"]
+    assert records["shadow"]["target"] == "shop@2", "who is expected is who answers"
     assert {role: json.loads(r["response"]["body"]["data"])["service"] for role, r in records.items()} == {
         "live": "live",
         "shadow": "shadow",
@@ -172,7 +174,7 @@ def test_a_stranger_plays_no_role_and_hides_nothing(behind: Behind, baggage: str
         assert record["request_id"] != MINE
         assert (record["synthetic"], record["flags"], record["as_of"]) == (None, {}, None)
         assert dict(record["request"]["headers"]).get("baggage") == kept
-    assert records["live"]["expect"] == ["shadow"]
+    assert records["live"]["expect"] == ["shadow:shop@2"]
 
 
 def test_a_slow_shadow_delays_no_answer(behind: Behind) -> None:

@@ -154,6 +154,26 @@ def test_a_limit_is_not_exceeded_before_there_are_enough_pairs() -> None:
     assert verdict.reasons[1].interval[0] > 0.9  # type: ignore[index]
 
 
+def test_a_dead_shadow_fails_though_it_has_no_pairs() -> None:
+    """An answer that is missing counts as one that diverges: the judged requests are as many as a verdict takes."""
+    dead = endpoint(pairs=0, judged=10_000, total=10_000, plus=10_000, errors=0)
+    judged = judge(dead)
+    assert (judged.verdict.verdict, judged.verdict.pairs) == ("fail", 0)
+    assert not judged.parts[0].is_short
+    assert set(codes(judged)) == {"max_divergence", "max_endpoint_divergence"}
+    assert judge(endpoint(pairs=0, judged=400, total=400, plus=400)).verdict.verdict == "undecided"
+
+
+def test_few_pairs_decide_nothing_about_errors_and_latencies() -> None:
+    """For these limits pairs count: below `min_pairs` they neither fail nor pass, whatever is judged."""
+    few = {"pairs": 450, "errors": 300}
+    judged = judge(endpoint(total=520, **few))
+    assert (judged.verdict.verdict, codes(judged)[0]) == ("undecided", "min_pairs")
+    broken = judge(endpoint(total=520, plus=200, **few))
+    assert broken.verdict.verdict == "fail"
+    assert "max_error_increase" not in codes(broken)
+
+
 def test_of_many_endpoints_those_that_matter_are_measured() -> None:
     """A slow endpoint among hundreds fails with its interval; for the others it is known on which side they are."""
     many = [endpoint(f"GET /{number:03}", 200, timings=timings(200, seed=number)) for number in range(1, 150)]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core import population as module
-from gnomon.core.population import MANY, MOST_VALUES, Populations, bucket_of, bucket_top
+from gnomon.core.population import MANY, MOST_VALUES, OTHER, PopulationBounds, Populations, bucket_of, bucket_top
 from gnomon.core.redact import Redactor
 from gnomon.core.rules import parse_rules
 from gnomon.engine import Engine, EngineOptions
@@ -22,9 +22,10 @@ from gnomon.testing import STARTED_US, exchange
 JSON = ("content-type", "application/json")
 
 
-def populations(rules: str = "", shapes: int = 100) -> Populations:
+def populations(rules: str = "", **bounds: int) -> Populations:
     """What an engine under these rules counts with."""
-    return Engine(parse_rules(rules), EngineOptions(shapes=shapes), Redactor(b"k" * 32)).populations()
+    options = EngineOptions(populations=PopulationBounds(**bounds))
+    return Engine(parse_rules(rules), options, Redactor(b"k" * 32)).populations()
 
 
 def counted(*exchanges: Exchange, rules: str = "") -> dict[tuple[str, str, str], int]:
@@ -185,3 +186,47 @@ def test_rows_add_up() -> None:
     rest: list[PopulationCount] = counting.drain()
     parts.update({(r.measure, r.field, r.value): r.responses for r in rest})
     assert parts == counted(*exchanges)
+
+
+def test_endpoints_of_a_service_are_bounded() -> None:
+    """Those that came first keep their name while they are asked for; the rest is one endpoint, and nothing is lost."""
+    counting = populations(endpoints=2)
+
+    def ask(path: str, minute: int = 0, service: str = "shop") -> None:
+        counting.add(exchange(path=path, service=service, answer={}, started_us=STARTED_US + minute * 60_000_000))
+
+    def names() -> Counter[str]:
+        found: Counter[str] = Counter()
+        for row in counting.drain():
+            if row.measure == "requests":
+                found[row.endpoint] += row.responses
+        return found
+
+    for path in ("/a", "/b", "/c", "/d", "/a"):
+        ask(path)
+    ask("/c", service="cart")
+    assert names() == {"GET /a": 2, "GET /b": 1, OTHER: 2, "GET /c": 1}
+    for minute in range(1, 15):
+        ask("/a", minute)
+        ask(f"/scan-{'abcdefghijklmnopqrstuvwxyz'[minute]}", minute)
+    assert names() == {"GET /a": 14, OTHER: 13, "GET /scan-l": 1}, "who was not asked for in ten minutes made room"
+
+
+def test_too_many_services_are_forgotten() -> None:
+    """Names of services come from traffic too: what is remembered of them does not grow without a bound."""
+    counting = populations(endpoints=1)
+    for number in range(module._MOST_KEYS + 1):
+        counting.add(exchange(path="/a", service=f"host-{number}", answer={}))
+    counting.drain()
+    counting.add(exchange(path="/b", service="host-1", answer={}))
+    assert [row.endpoint for row in counting.drain()][:1] == ["GET /b"]
+
+
+def test_rules_of_the_rest_are_those_of_its_endpoints() -> None:
+    """An endpoint that is counted under no name of its own is still read by its own rules."""
+    rules = '[[rule]]\nendpoint = "GET /b"\npath = "/body/hidden"\nignore = true\n'
+    counting = populations(rules, endpoints=1)
+    for path in ("/a", "/b"):
+        counting.add(exchange(path=path, answer={"hidden": 1}))
+    fields = {(row.endpoint, row.field) for row in counting.drain() if row.measure == "type"}
+    assert fields == {("GET /a", "/body"), ("GET /a", "/body/hidden"), (OTHER, "/body")}

@@ -437,3 +437,47 @@ def test_marks_of_secrets_are_no_answer(
     land(target, rows("a", "1"))
     assert land(target, rows("b", "1")) == Landed(0, 1, 0)
     assert land(target, rows("b", "2")) == Landed(0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("role", "outcome", "target_of_row"),
+    [
+        ("shadow", "live_missing", "cart@2"),
+        ("shadow", "shadow_missing", "cart@2"),
+        ("shadow", "shadow_missing", ""),
+        ("control", "live_missing", "cart@2"),
+        ("control", "shadow_missing", "cart@2"),
+    ],
+)
+@pytest.mark.parametrize("second", [0, 24 * HOUR - 1])
+def test_a_side_that_one_run_was_not_given_takes_nothing_away(
+    target: Path,
+    comparison: Callable[..., Comparison],
+    difference: Callable[..., Difference],
+    exchange: Callable[..., Exchange],
+    land: Callable[..., Landed],
+    contents: Callable[[Path], dict[str, list[str]]],
+    role: str,
+    outcome: str,
+    target_of_row: str,
+    second: int,
+) -> None:
+    """Whoever is missing: within the horizon a comparison of both sides stays, with its difference and its evidence."""
+    evidence = [exchange(), exchange(role=role, target="cart@2")]
+    land(target, [(comparison(outcome="diff", differences=1, role=role), [difference()])], exchanges=evidence)
+    before = contents(target)
+    half = comparison(outcome=outcome, target=target_of_row, role=role, second=second)
+    assert land(target, [(half, [])], exchanges=[exchange()]) == Landed(new=0, unchanged=1, replaced=0)
+    assert contents(target) == before
+    late = comparison(outcome=outcome, target=target_of_row, role=role, second=24 * HOUR)
+    assert land(target, [(late, [])]).new == 1, "past the horizon it is another request"
+
+
+def test_a_comparison_replaces_a_side_that_was_missing(
+    target: Path, comparison: Callable[..., Comparison], land: Callable[..., Landed]
+) -> None:
+    """The other way round both sides are more than one."""
+    land(target, [(comparison(outcome="live_missing"), [])])
+    assert land(target, [(comparison(), [])]) == Landed(new=0, unchanged=0, replaced=1)
+    with open_store(target) as store:
+        assert store.sql("SELECT outcome FROM comparisons").fetchall() == [("match",)]

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from gnomon.model import PopulationCount, instant
-from gnomon.store import RunRecord, Selection, StagedRun, open_store, refresh_views, work_directory
+from gnomon.store import Bounds, RunRecord, Selection, StagedRun, open_store, refresh_views, work_directory
 from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention
 from gnomon.store.log.export import export_store
 
@@ -113,3 +113,43 @@ def test_a_database_without_the_table_gets_it(target: Path) -> None:
     assert requests(target) == {}
     with open_store(target) as store:
         assert store.sql("SELECT count(*) FROM runs").fetchall() == [(1,)]
+
+
+def test_endpoints_are_bounded_for_each_service(target: Path) -> None:
+    """The most asked for keep their name; the others are one endpoint, with all that was counted of them."""
+    rows = [
+        PopulationCount(
+            service=service,
+            endpoint=endpoint,
+            target="cart@1",
+            minute=MINUTE,
+            measure=measure,  # type: ignore[arg-type]
+            field="",
+            value="",
+            responses=requests,
+        )
+        for service, endpoint, requests in [
+            ("cart", "GET /a", 9),
+            ("cart", "GET /b", 8),
+            ("cart", "GET /c", 1),
+            ("cart", "GET /d", 1),
+            ("cart", "(other)", 20),
+            ("pay", "GET /c", 1),
+        ]
+        for measure in ("requests", "failed")
+    ]
+    with work_directory(target) as work_dir, StagedRun(target, work_dir, run="r") as stage:
+        stage.add_populations(rows)
+        stage.bound_names(Bounds(endpoints=2))
+        record = RunRecord(
+            run="r", started_at=MINUTE, finished_at=MINUTE, command="compare", sources=[], rules="r", records=1
+        )
+        stage.land(record, MINUTE)
+    with open_store(target) as store:
+        found = store.populations(Selection(), "cart@2", "cart@1")
+    assert {(one.service, one.endpoint, one.baseline.requests, one.baseline.failed) for one in found} == {
+        ("cart", "GET /a", 9, 9),
+        ("cart", "GET /b", 8, 8),
+        ("cart", "(other)", 22, 22),
+        ("pay", "GET /c", 1, 1),
+    }

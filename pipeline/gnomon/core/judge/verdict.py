@@ -70,8 +70,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_short(self) -> bool:
-        """Whether there are too few pairs for a verdict."""
-        return self.enough < self.needed
+        """Whether there are too few pairs for a verdict, and it is not a dead shadow's, which takes none."""
+        return self.verdict == "undecided" and self.enough < self.needed
 
     @property
     def uncovered(self) -> list[str]:
@@ -162,19 +162,25 @@ def _part(
 
 
 def conclude(seen: Seen, limits: Limits) -> Part:
-    """Give the verdict that follows from checks; without enough pairs there is none, whatever they say."""
+    """Give the verdict that follows from checks; without enough pairs there is none, whatever they say.
+
+    Of how often a shadow diverges a missing answer says as much as one that is there: for that limit the judged
+    requests count. A shadow that is dead fails, though it has no pairs.
+    """
     decision: Word = "undecided"
+    checks, short = seen.checks, []
     if min(seen.pairs, seen.judged) >= limits.min_pairs:
-        decision = _decide(seen.checks)
+        decision = _decide(checks)
         if seen.lacking and decision == "pass":
             decision = "undecided"
-        short = []
+    elif seen.judged >= limits.min_pairs and _decide(divergence := list(filter(_is_divergence, checks))) == "fail":
+        decision, checks = "fail", divergence
     else:
         short = [VerdictReason(code="min_pairs", service=seen.service, target=seen.target)]
     return Part(
         seen=seen,
         verdict=decision,
-        reasons=[*short, *seen.lacking, *_reasons(seen.checks, decision)],
+        reasons=[*short, *seen.lacking, *_reasons(checks, decision)],
         needed=limits.min_pairs,
     )
 
@@ -224,6 +230,10 @@ def _said(part: Part) -> ServiceVerdict:
         interval=(low, high) if low is not None and high is not None else None,
         latency=part.seen.overall,
     )
+
+
+def _is_divergence(check: Check) -> bool:
+    return check.code in ("max_divergence", "max_endpoint_divergence")
 
 
 def _decide(checks: Sequence[Check]) -> Word:

@@ -9,7 +9,7 @@ import duckdb
 
 from gnomon.errors import InputError
 from gnomon.store.comments import comment_columns
-from gnomon.store.database import attach, bound_patterns, persistently, translated
+from gnomon.store.database import attach, bound_names, persistently, translated
 from gnomon.store.landing import is_fresh, publish
 from gnomon.store.log.layout import Layout
 from gnomon.store.log.reading import connect_log
@@ -45,7 +45,7 @@ def export_store(layout: Layout, target: Path, selection: Selection) -> dict[str
         with connect_log(layout, config) as connection:
             attach(connection, stage, "stage")
             with translated(stage):
-                bound_patterns(connection, "stage", layout.info().patterns)
+                bound_names(connection, "stage", layout.info().bounds)
                 comment_columns(connection, "stage")
             rows = {table: _copy(connection, layout, table, selection) for table in TABLES}
             with translated(stage):
@@ -75,7 +75,8 @@ def _between(column: str) -> str:
 
 
 _SELECTED: Final = {
-    "comparisons": f" WHERE {_between('started_at')} AND {_NAMED} OR x.role = 'control')",
+    "comparisons": f" WHERE {_between('started_at')} AND {_NAMED} OR x.role = 'control' "
+    "OR is_unnamed(x.role, x.target, x.outcome))",  # it may be this target's
     "differences": " SEMI JOIN stage.comparisons AS c ON c.request_id = x.request_id AND c.started_at = x.started_at "
     "AND c.target = x.target AND c.role = x.role",
     "exchanges": " SEMI JOIN stage.comparisons AS c ON c.request_id = x.request_id AND c.started_at = x.started_at",

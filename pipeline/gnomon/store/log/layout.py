@@ -27,6 +27,7 @@ import msgspec
 from gnomon.config import Settings
 from gnomon.core.durations import format_duration
 from gnomon.errors import DependencyError, InputError
+from gnomon.store.database import Bounds
 
 __all__ = [
     "KINDS",
@@ -66,7 +67,7 @@ SEALED: Final = (
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
-    """The content of `store.json`: `horizon_us` is `store.horizon`, `patterns` is `limits.patterns`.
+    """The content of `store.json`: `horizon_us` is `store.horizon`, the next two are `limits` of these names.
 
     `views` tells which program's views the catalog has (`database.views_digest`).
     """
@@ -75,12 +76,23 @@ class StoreInfo(msgspec.Struct, frozen=True):
     id: str = ""
     horizon_us: int = 86_400_000_000
     patterns: int = 1_000
+    endpoints: int = 1_000
     views: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """What the settings say."""
-        return cls(horizon_us=settings.store.horizon // timedelta(microseconds=1), patterns=settings.limits.patterns)
+        limits = settings.limits
+        return cls(
+            horizon_us=settings.store.horizon // timedelta(microseconds=1),
+            patterns=limits.patterns,
+            endpoints=limits.endpoints,
+        )
+
+    @property
+    def bounds(self) -> Bounds:
+        """How many names views tell apart."""
+        return Bounds(self.patterns, self.endpoints)
 
     def apart_from(self, known: StoreInfo) -> str:
         """Say how these settings differ from those that a store was made with; nothing where they do not."""
@@ -89,6 +101,7 @@ class StoreInfo(msgspec.Struct, frozen=True):
             for name, there, here in (
                 ("store.horizon", format_duration(known.horizon_us), format_duration(self.horizon_us)),
                 ("limits.patterns", str(known.patterns), str(self.patterns)),
+                ("limits.endpoints", str(known.endpoints), str(self.endpoints)),
             )
             if there != here
         )

@@ -127,7 +127,7 @@ def create_log_views(
         statements.append(plain.format(table=table, **parts, **names))
     for statement in statements:
         connection.execute(statement)
-    create_views(connection, info.patterns)
+    create_views(connection, info.bounds)
     comment_relations(connection, "VIEW")
     root_is(connection, root or layout.root)
 
