@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import shutil
 import signal
 import time
@@ -64,9 +66,8 @@ def demo(seconds: float | None, kafka: str | None, envoy: Path | None, directory
     """
     from gnomon.demo.system import DemoOptions, System
 
-    place = _fresh(directory)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what is wrong is said once, in a sentence
-    with _signals():
+    with _fresh(directory) as place, _signals():
         options = DemoOptions(directory=place, kafka=kafka, envoy=envoy)
         findings: Findings | None = None
         alerted = False
@@ -144,21 +145,39 @@ def _print_alert(system: System) -> bool:
     return True
 
 
-def _fresh(directory: Path) -> Path:
-    """Make the demo's directory, in place of an earlier demo's.
+@contextmanager
+def _fresh(directory: Path) -> Iterator[Path]:
+    """Make the demo's directory, in place of an earlier demo's, and hold it.
 
     Raises:
-        UsageError: There is something else.
+        UsageError: There is something else, or a demo runs there.
     """
     from gnomon.demo.system import MARK
 
     settings = directory / "gnomon.toml"
     if settings.is_file() and settings.read_text(encoding="utf-8").startswith(MARK):
-        shutil.rmtree(directory)
+        with _held(directory):
+            shutil.rmtree(directory)
     elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} is there and is no earlier demo's", "name another one with --directory")
     directory.mkdir(parents=True, exist_ok=True)
-    return directory.resolve()
+    with _held(directory):
+        yield directory.resolve()
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Let no other demo have a directory meanwhile; the kernel lets go of it however this one ends."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(f"another demo runs in {directory}", "end it, or name another one with --directory") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _short(place: Path) -> str:
