@@ -9,8 +9,8 @@ from gnomon.core.json import Unreadable
 
 __all__ = ["MAX_VALUES", "Quota"]
 
-MAX_VALUES: Final = 100_000
-"""Comparing two documents of so many values that all differ takes about a second."""
+MAX_VALUES: Final = 500_000
+"""Comparing two documents of so many values that all differ takes some seconds; a page of an API has some thousands."""
 
 # A string, which may have no end, or what every value but the first of a document stands behind
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|,|[\[{](?!\s*+[\]}])', re.DOTALL)
