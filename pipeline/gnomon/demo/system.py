@@ -164,8 +164,8 @@ class System:
         configuration = write_configuration(self._options.directory / "envoy", ports)
         if self._broker is not None:
             self._step("broker", [self._broker])
-        self._create_topics()
         self._orders.make()
+        self._create_topics()
         live = self._shop("live", 1, bootstrap, self._orders.topic)
         shops = [live, self._shop("shadow", 2), self._shop("control", 1)]
         self._step("shop: live, candidate, control", shops)
