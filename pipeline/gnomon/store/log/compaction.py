@@ -11,8 +11,9 @@ from typing import Final, Self
 import duckdb
 import msgspec
 
+from gnomon.errors import FencedError
 from gnomon.store.database import translated
-from gnomon.store.log.layout import Layout, link_new, refused, sync_directory
+from gnomon.store.log.layout import SEALED, Layout, group_files, link_new, refused, sync_directory
 from gnomon.store.log.manifest import Group, Manifest
 from gnomon.store.log.shapes import sealed_schema
 from gnomon.store.log.views import files_sql
@@ -69,15 +70,20 @@ class Compactor:
 
     Every method raises DependencyError when the store cannot be read or written.
 
+    New groups get higher numbers than any in the manifest, and than any file has: a killed process leaves files that no
+    manifest names, with numbers above the time once the clock was set back. Those are never taken for its own.
+
     Args:
         layout: The store.
-        manifest: The one that holds: new groups get higher numbers than any in it.
+        manifest: The one that holds.
         now: The time.
     """
 
     def __init__(self, layout: Layout, manifest: Manifest, now: datetime) -> None:
         self._layout = layout
         known = [group.gid for group in manifest.groups] + [retired.gid for retired in manifest.retired]
+        with refused(layout.root):
+            known += [gid for table in SEALED for gid in group_files(layout, table)]
         self._next = max([int(now.timestamp() * 1_000_000), *(gid + 1 for gid in known)])
         with translated(layout.root):
             self.connection = duckdb.connect(
@@ -198,7 +204,10 @@ class Compactor:
         return files_sql([self._file(table, group.gid) for group in groups if table in group.tables])
 
     def _copy(self, table: str, gid: int, sql: str) -> tuple[int, int]:
-        """Write one file of a group and give it its name; its rows and bytes. Without rows there is none."""
+        """Write one file of a group and give it its name; its rows and bytes. Without rows there is none.
+
+        Raises FencedError when another process took that name meanwhile: its file has other rows.
+        """
         names = ", ".join(f'p."{name}"' for name in sealed_schema(table).names if name != "gid")
         order = _ORDER.get(table, "started_at")
         temporary = self._layout.temporary(f"{table}.{gid}")
@@ -215,7 +224,8 @@ class Compactor:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
                 size = os.fstat(written.fileno()).st_size
-            link_new(temporary, self._file(table, gid))
+            if not link_new(temporary, self._file(table, gid)):
+                raise FencedError(f"another process compacts {self._layout.root}", "try again")
             sync_directory(self._layout.sealed(table))
         finally:
             temporary.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ Every directory that views read holds `!empty.parquet`, without rows that count,
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,7 @@ __all__ = [
     "Layout",
     "StoreInfo",
     "adopt_settings",
+    "group_files",
     "is_store",
     "link_new",
     "store_at",
@@ -64,6 +66,9 @@ SEALED: Final = (
     "learned_endpoints",
 )
 """What is compacted."""
+
+
+_GROUP: Final = re.compile(r"(0|[1-9][0-9]{0,18})\.parquet", re.ASCII)
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -183,6 +188,12 @@ class Layout:
     def temporary(self, name: str) -> Path:
         """Name a file that is not there yet."""
         return self.tmp / f"{name}.{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def group_files(layout: Layout, table: str) -> dict[int, Path]:
+    """The compacted files of a table that are there, whether they count or not, by group. Raises OSError."""
+    found = (_GROUP.fullmatch(name) for name in os.listdir(layout.sealed(table)))
+    return {int(match[1]): layout.sealed(table) / match[0] for match in found if match}
 
 
 def is_store(path: Path) -> bool:

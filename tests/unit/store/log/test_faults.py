@@ -11,14 +11,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, FencedError
 from gnomon.model import Place, Reject
 from gnomon.store import run_query
 from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention, prepare_store
@@ -242,6 +242,60 @@ def test_two_owners_at_once(root: Path) -> None:
         ended = sorted([first.wait(120), second.wait(120)])
     assert ended == [0, 1]
     assert _count(root) == (ROWS, ROWS)
+
+
+KILLED = """
+import os, sys
+from datetime import timedelta
+from pathlib import Path
+import gnomon.store.log.maintainer as maintainer
+from gnomon.store.log import Layout, Maintainer, Retention
+
+maintainer.publish = lambda *_: os.kill(os.getpid(), 9)
+Maintainer(Layout(Path(sys.argv[1])), Retention(timedelta(days=10_000))).run(everything=True)
+"""
+
+
+def test_groups_of_a_killed_compaction_are_never_taken_for_those_of_the_next(
+    root: Path, batch: Callable[..., Batch], comparison: Callable[..., Any], ask: Callable[[str], Any]
+) -> None:
+    """The clock is set back, a compaction is killed before it publishes, and the next one still loses no row."""
+    writer = LogWriter(root, "t", 0)
+
+    def land(first: int, end: int) -> None:
+        for number in range(first, end):
+            writer.land(batch([(comparison(f"r-{number}", second=number), [])], offset=number + 1))
+
+    land(0, 5)
+    ahead = Maintainer(
+        Layout(root), Retention(timedelta(days=10_000)), clock=lambda: datetime.now(UTC) + timedelta(hours=1)
+    )
+    ahead.run(everything=True)
+    land(5, 10)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    land(10, 30)
+    Maintainer(Layout(root), Retention(timedelta(days=10_000))).run(everything=True)
+    assert ask("SELECT count(*), count(DISTINCT request_id) FROM comparisons") == [(30, 30)]
+
+
+def test_a_name_that_is_taken_ends_a_compaction(
+    root: Path,
+    batch: Callable[..., Batch],
+    comparison: Callable[..., Any],
+    ask: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where another process makes a group's file first, nothing is published over it, and the next pass goes on."""
+    LogWriter(root, "t", 0).land(batch([(comparison("r-1"), [])], offset=1))
+    maintainer = Maintainer(Layout(root), Retention(timedelta(days=10_000)))
+    with monkeypatch.context() as patch:
+        patch.setattr("gnomon.store.log.compaction.link_new", lambda *_: False)
+        with pytest.raises(FencedError, match="another process compacts"):
+            maintainer.run(everything=True)
+    assert ask("SELECT count(*) FROM comparisons") == [(1,)]
+    assert maintainer.run(everything=True) is not None
+    assert ask("SELECT count(*) FROM comparisons") == [(1,)]
 
 
 @contextmanager
