@@ -192,8 +192,9 @@ class Layout:
 
 def group_files(layout: Layout, table: str) -> dict[int, Path]:
     """The compacted files of a table that are there, whether they count or not, by group. Raises OSError."""
-    found = (_GROUP.fullmatch(name) for name in os.listdir(layout.sealed(table)))
-    return {int(match[1]): layout.sealed(table) / match[0] for match in found if match}
+    with os.scandir(layout.sealed(table)) as entries:
+        found = [(_GROUP.fullmatch(entry.name), entry.path) for entry in entries]
+    return {int(name[1]): Path(path) for name, path in found if name}
 
 
 def is_store(path: Path) -> bool:
