@@ -11,10 +11,19 @@ from typing import Final, Self
 import duckdb
 import msgspec
 
-from gnomon.errors import FencedError
+from gnomon.errors import FencedError, InputError
 from gnomon.store.database import translated
-from gnomon.store.log.layout import SEALED, Layout, group_files, link_new, refused, sync_directory
-from gnomon.store.log.manifest import Group, Manifest
+from gnomon.store.log.layout import (
+    LEAST_GROUP,
+    SEALED,
+    Layout,
+    group_file,
+    group_files,
+    link_new,
+    refused,
+    sync_directory,
+)
+from gnomon.store.log.manifest import FORGET, Group, Manifest
 from gnomon.store.log.shapes import sealed_schema
 from gnomon.store.log.views import files_sql
 
@@ -84,7 +93,7 @@ class Compactor:
         known = [group.gid for group in manifest.groups] + [retired.gid for retired in manifest.retired]
         with refused(layout.root):
             known += [gid for table in SEALED for gid in group_files(layout, table)]
-        self._next = max([int(now.timestamp() * 1_000_000), *(gid + 1 for gid in known)])
+        self._next = max([int(now.timestamp() * 1_000_000), LEAST_GROUP, *(gid + 1 for gid in known)])
         with translated(layout.root):
             self.connection = duckdb.connect(
                 config={
@@ -162,6 +171,9 @@ class Compactor:
             between = {"earliest": group.earliest, "latest": group.latest}
             if not self.connection.execute(sql, between).fetchall():
                 return False
+            for table in group.tables:
+                if not (file := group_file(self._layout, table, group.gid)).exists():
+                    raise InputError(f"{file} is missing, and has to be written anew", FORGET)
             return any(
                 self.connection.execute(
                     f"SELECT 1 FROM {source} SEMI JOIN revised AS v ON {_GIVES_WAY} LIMIT 1"
@@ -201,7 +213,16 @@ class Compactor:
 
     def source(self, groups: Iterable[Group], table: str) -> str:
         """SQL of the rows of a table in groups, of which one at least has the table."""
-        return files_sql([self._file(table, group.gid) for group in groups if table in group.tables])
+        return files_sql([group_file(self._layout, table, group.gid) for group in groups if table in group.tables])
+
+    def can_read(self, file: Path) -> bool:
+        """Whether all of a file can be read."""
+        try:
+            with translated(self._layout.root):
+                self.connection.execute(f"SELECT max(hash(f)) FROM {files_sql([file])} AS f").fetchall()
+        except InputError:
+            return False
+        return True
 
     def _copy(self, table: str, gid: int, sql: str) -> tuple[int, int]:
         """Write one file of a group and give it its name; its rows and bytes. Without rows there is none.
@@ -224,15 +245,12 @@ class Compactor:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
                 size = os.fstat(written.fileno()).st_size
-            if not link_new(temporary, self._file(table, gid)):
+            if not link_new(temporary, group_file(self._layout, table, gid)):
                 raise FencedError(f"another process compacts {self._layout.root}", "try again")
             sync_directory(self._layout.sealed(table))
         finally:
             temporary.unlink(missing_ok=True)
         return int(rows), size
-
-    def _file(self, table: str, gid: int) -> Path:
-        return self._layout.sealed(table) / f"{gid}.parquet"
 
 
 _GIVES_WAY: Final = "v.request_id = o.request_id AND v.started_at = o.started_at"

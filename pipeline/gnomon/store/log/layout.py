@@ -4,12 +4,15 @@
     catalog.duckdb        views for analysts, made anew from the rest at any time
     hot/KIND/             one Parquet file per batch, `SERIES.SEQ.parquet`; a kind is `worker` or a table's name
     checkpoints/KIND/     per series the footer of the last batch that was compacted
-    sealed/TABLE/         compacted rows, one file per group
-    manifests/            which groups and which batches count; the highest number holds
+    sealed/TABLE/         compacted rows, one file per group, `GROUP.parquet`
+    manifests/            which groups and which batches count, `VERSION.parquet`; the highest number holds
     tmp/                  files before they get their name
     empty/                a store in which nothing lands: views are made over it, and then asked over the other
 
-Every directory that views read holds `!empty.parquet`, without rows that count, so that a glob always binds.
+Whatever else stands there (copies, what other systems leave behind) is nobody's and is left alone: views read names
+that match `BATCHES`, `GROUPS` and `MANIFESTS` only, and the rest of the program is stricter still.
+
+Every directory that views read holds `SENTINEL`, without rows that count, so that a glob always binds.
 """
 
 from __future__ import annotations
@@ -31,12 +34,17 @@ from gnomon.errors import DependencyError, InputError
 from gnomon.store.database import Bounds
 
 __all__ = [
+    "BATCHES",
+    "GROUPS",
     "KINDS",
+    "LEAST_GROUP",
+    "MANIFESTS",
     "SEALED",
     "SENTINEL",
     "Layout",
     "StoreInfo",
     "adopt_settings",
+    "group_file",
     "group_files",
     "is_store",
     "link_new",
@@ -44,11 +52,16 @@ __all__ = [
     "sync_directory",
 ]
 
-FORMAT: Final = 3
-"""1 and 2 were of no release: late answers stood beside what they replaced, and live answers were not counted."""
+FORMAT: Final = 4
+"""1 to 3 were of no release: late answers stood beside what they replaced, live answers were not counted, and foreign
+files were read."""
 
-SENTINEL: Final = "!empty.parquet"
-"""The first name of any listing."""
+_DIGIT: Final = "[0-9]"
+SENTINEL: Final = "!empty.0000000000000000.parquet"
+"""The first name of any listing; globs of batches and of groups match it."""
+BATCHES: Final = f"[!.]*{_DIGIT * 12}.parquet"
+GROUPS: Final = f"[0-9!]*{_DIGIT * 15}.parquet"
+MANIFESTS: Final = f"{_DIGIT * 12}.parquet"
 
 KINDS: Final = ("worker", "alerts", "routed", "rule_versions", "runs")
 """What series write: `worker` writes five tables at once, every other kind the table of its name."""
@@ -68,7 +81,10 @@ SEALED: Final = (
 """What is compacted."""
 
 
-_GROUP: Final = re.compile(r"(0|[1-9][0-9]{0,18})\.parquet", re.ASCII)
+LEAST_GROUP: Final = 10**15
+"""Groups are numbered by the microsecond, or from here on where a clock is decades behind: `GROUPS` tells them so."""
+
+_GROUP: Final = re.compile(r"([1-9][0-9]{15,18})\.parquet")
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -188,6 +204,11 @@ class Layout:
     def temporary(self, name: str) -> Path:
         """Name a file that is not there yet."""
         return self.tmp / f"{name}.{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def group_file(layout: Layout, table: str, gid: int) -> Path:
+    """The compacted file of a group and a table."""
+    return layout.sealed(table) / f"{gid}.parquet"
 
 
 def group_files(layout: Layout, table: str) -> dict[int, Path]:
