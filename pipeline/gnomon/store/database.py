@@ -59,8 +59,13 @@ _NOT_A_DATABASE = ("not a valid DuckDB database", "Is a directory", "Cannot laun
 """How DuckDB says so; the last one of data files, which it would rather read than open."""
 
 
-_NO_SPACE = ("No space left on device", "Disk quota exceeded")
-"""How the operating system says so, in errors of several kinds."""
+_REFUSED = {
+    "No space left on device": (", the disk is full", "free space there"),
+    "Disk quota exceeded": (", the disk is full", "free space there"),
+    "File too large": ("", "raise the limit on the size of files (`ulimit -f`), or use another file system"),
+    "Too many open files": ("", "raise the limit on open files (`ulimit -n`)"),
+}
+"""How the operating system refuses, in errors of several kinds: what that means, and what to do."""
 
 
 _DAMAGED = (
@@ -124,8 +129,10 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         holder = re.search(r"\(PID (\d+)\)", text)
         by = f"process {holder[1]}" if holder else "another connection"
         return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
-    if any(sign in text for sign in _NO_SPACE):
-        return DependencyError(f"{path} cannot be written, the disk is full: {said}", "free space there")
+    refused = next((sign for sign in _REFUSED if sign in text), None)
+    if refused is not None:
+        meaning, remedy = _REFUSED[refused]
+        return DependencyError(f"{path} cannot be written{meaning}: {said}", remedy)
     if any(sign in text for sign in _NOT_A_DATABASE):
         return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
     broken = _broken(path, error, said)
