@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
@@ -192,13 +193,21 @@ class Compactor:
     def write(self, parts: dict[str, str], span: Span) -> Group | None:
         """Make a group of a statement for each table, which gives its columns (see `sealed_schema`) but `gid`."""
         gid, self._next = self._next, self._next + 1
-        tables, total = {}, 0
-        with refused(self._layout.root):
-            for table, sql in parts.items():
-                rows, size = self._copy(table, gid, sql)
-                if rows:
-                    tables[table] = size
-                    total += rows
+        tables: dict[str, int] = {}
+        total = 0
+        try:
+            with refused(self._layout.root):
+                for table, sql in parts.items():
+                    rows, size = self._copy(table, gid, sql)
+                    if rows:
+                        tables[table] = size
+                        total += rows
+        except BaseException:
+            # Where the disk is full each try would leave some more there
+            for table in tables:
+                with suppress(OSError):
+                    group_file(self._layout, table, gid).unlink()
+            raise
         if not tables:
             return None
         return Group(

@@ -121,8 +121,18 @@ class Maintainer:
 
     def run_leased(self, *, everything: bool = False) -> Maintained:
         """As `run`, for who holds the lease already."""
-        done = Maintained()
         self._damaged = set(missing_files(self._layout, load_manifest(self._layout)))
+        try:
+            done = self._compact(everything=everything)
+        finally:
+            # Also where there was no space for more: this makes some
+            expired = self._expire()
+            removed = self._clean()
+        return msgspec.structs.replace(done, expired=expired, files_removed=removed, damaged=sorted(self._damaged))
+
+    def _compact(self, *, everything: bool) -> Maintained:
+        """Make groups of batches, and of groups, and learn endpoint names."""
+        done = Maintained()
         # Each step publishes on its own, so that a killed pass loses one step.
         for _ in range(MAX_BATCHES):
             sealed = self._seal(everything=everything)
@@ -139,9 +149,7 @@ class Maintainer:
         except InputError:
             if not self._damaged:
                 raise
-        expired = self._expire()
-        removed = self._clean()
-        return msgspec.structs.replace(done, expired=expired, files_removed=removed, damaged=sorted(self._damaged))
+        return done
 
     def forget_missing(self) -> list[Path]:
         """Publish that compacted files count no more that are not there: what they held is lost. Give them.

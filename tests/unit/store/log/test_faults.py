@@ -21,7 +21,7 @@ import pytest
 from gnomon.errors import DependencyError, FencedError
 from gnomon.model import Place, Reject
 from gnomon.store import run_query
-from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention, prepare_store
+from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention, compaction, prepare_store
 
 ROWS = 3_000
 KILLS = 20
@@ -342,6 +342,38 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, batch: Callable[..., Batch], 
         assert writer.land(big).comparisons == 3_000
         assert writer.land(big).replays == 3_000
         assert _count(root) == (3_000, 3_000)
+
+
+def test_a_compaction_that_finds_no_space_makes_some(
+    tmp_path: Path, batch: Callable[..., Batch], comparison: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves none of its files behind, and what is too old and left over goes all the same."""
+    root = tmp_path / "store"
+    writer = LogWriter(root, "t", 0)
+    writer.land(batch([(comparison("old"), [])], offset=1))
+    Maintainer(Layout(root), Retention(timedelta(days=1))).run(everything=True)
+    writer.land(batch([(comparison("new", outcome="diff"), [])], offset=2, rejects=[Reject(Place("t"), "bad")]))
+    leftover = root / "tmp" / "left"
+    leftover.write_bytes(b"x")
+    os.utime(leftover, (0, 0))
+    link, made = compaction.link_new, []
+
+    def full(temporary: Path, target: Path) -> bool:
+        if made:
+            raise OSError(28, "No space left on device")
+        made.append(target)
+        return link(temporary, target)
+
+    monkeypatch.setattr(compaction, "link_new", full)
+    with pytest.raises(DependencyError, match="No space left"):
+        Maintainer(Layout(root), Retention(timedelta(0)), grace=timedelta(0)).run(everything=True)
+    [first] = made
+    assert not first.exists()
+    assert not leftover.exists()
+    assert _count(root) == (1, 1)
+    monkeypatch.undo()
+    Maintainer(Layout(root), Retention(timedelta(days=1))).run(everything=True)
+    assert _count(root) == (1, 1)
 
 
 def test_a_read_only_store_loses_nothing(
