@@ -126,8 +126,10 @@ class Maintainer:
             done = self._compact(everything=everything)
         finally:
             # Also where there was no space for more: this makes some
-            expired = self._expire()
-            removed = self._clean()
+            try:
+                expired = self._expire()
+            finally:
+                removed = self._clean()
         return msgspec.structs.replace(done, expired=expired, files_removed=removed, damaged=sorted(self._damaged))
 
     def _compact(self, *, everything: bool) -> Maintained:
