@@ -16,10 +16,11 @@ import msgspec
 from gnomon.errors import DependencyError, InputError
 from gnomon.model import Comparison
 from gnomon.store.database import persistently, translated
-from gnomon.store.log.layout import Layout
+from gnomon.store.log.layout import SENTINEL, Layout, refused
 from gnomon.store.log.manifest import whole_manifest
 from gnomon.store.log.reading import connect_files
-from gnomon.store.log.views import manifest_row, sealed_rows, series_rows, table_sql
+from gnomon.store.log.series import series_files
+from gnomon.store.log.views import batches_of, manifest_row, sealed_rows, series_rows, table_sql
 
 __all__ = ["LandedRow", "Recall"]
 
@@ -91,9 +92,15 @@ class Recall:
             if self._connection is None:
                 self._connection = connect_files(self._layout, CONFIG)
             connection = self._connection
-            rows = persistently(lambda: connection.execute(_find_sql(self._series), parameters).fetchall())
+            rows = persistently(lambda: connection.execute(_find_sql(self._batches()), parameters).fetchall())
         names = Comparison.__struct_fields__
         return [LandedRow(Comparison(**dict(zip(names, row[:-2], strict=True))), *row[-2:]) for row in rows]
+
+    def _batches(self) -> str:
+        """A glob of the series' batches; of none where all are compacted, because a glob has to match something."""
+        kind, _, name = self._series.partition("/")
+        with refused(self._root):
+            return batches_of(name) if series_files(self._layout, kind, name) else SENTINEL
 
     def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         with _read(self._root), connect_files(self._layout, CONFIG) as connection:
@@ -136,10 +143,10 @@ WHERE r.series = $series AND r."offset" >= $start
 
 
 @cache
-def _find_sql(series: str) -> str:
+def _find_sql(batches: str) -> str:
     fields = ", ".join(f'c."{name}"' for name in Comparison.__struct_fields__)
     return (
         f"SELECT {fields}, c.landed_at, coalesce(c.live_duplicates, 0) "
-        f"FROM ({table_sql('comparisons', series, ('series', 'live_duplicates'))}) AS c "
+        f"FROM ({table_sql('comparisons', batches, ('series', 'live_duplicates'))}) AS c "
         "WHERE c.request_id IN (SELECT unnest($ids::VARCHAR[])) AND c.started_at >= $since AND c.series = $series"
     )

@@ -27,6 +27,7 @@ from gnomon.store.log.shapes import create_store, table_schema
 
 __all__ = [
     "TABLES",
+    "batches_of",
     "create_log_views",
     "files_sql",
     "glob_root",
@@ -86,7 +87,12 @@ def hot_rows(kind: str, names: str = BATCHES) -> str:
 def series_rows(series: str) -> str:
     """As `hot_rows` of one series, of which there is a batch: damage of others' is no concern of its writer's."""
     kind, _, name = series.partition("/")
-    return hot_rows(kind, f"{name}.{MANIFESTS}")
+    return hot_rows(kind, batches_of(name))
+
+
+def batches_of(name: str) -> str:
+    """A glob of the batches of a series by its name."""
+    return f"{name}.{MANIFESTS}"
 
 
 def columns(table: str, alias: str) -> str:
@@ -99,20 +105,20 @@ def glob_root(root: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(root))
 
 
-def table_sql(table: str, series: str, own: Sequence[str] = ()) -> str:
-    """SQL of one of the first four tables as its view, of what groups and one series hold.
+def table_sql(table: str, batches: str, own: Sequence[str] = ()) -> str:
+    """SQL of one of the first four tables as its view, of what groups hold and batches of these names, a glob.
 
     It has columns of comparisons that are not published.
     """
     start = f"CREATE VIEW {table} AS"
-    return next(sql for sql in _log_views(own, series) if sql.startswith(start)).removeprefix(start)
+    return next(sql for sql in _log_views(own, batches) if sql.startswith(start)).removeprefix(start)
 
 
-def _log_views(own: Sequence[str] = (), series: str | None = None) -> list[str]:
+def _log_views(own: Sequence[str] = (), batches: str = BATCHES) -> list[str]:
     """The statements of views.sql."""
     text = script("log/views.sql").replace("{revised}", _REVISED).replace("{counting}", _COUNTING)
     text = text.replace("{manifest}", manifest_row())
-    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]) if series is None else series_rows(series), text)
+    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1], batches), text)
     text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
     text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
     text = re.sub(r"\{own (\w+)\}", lambda found: "".join(f", {found[1]}.{name}" for name in own), text)
