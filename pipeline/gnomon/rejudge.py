@@ -33,7 +33,7 @@ from gnomon.core.rules import Rule, RuleSet, parse_rules
 from gnomon.engine import Engine
 from gnomon.model import Comparison, Difference, DifferenceKind, Exchange
 from gnomon.store import Bounds, JudgedRequest, RunRecord, Selection, StagedRun, open_store, work_directory
-from gnomon.store.log import Maintainer, Retention, is_store, rewrite_store, store_at
+from gnomon.store.log import Maintainer, Retention, RowsRead, is_store, rewrite_store, store_at
 from gnomon.summary import OutcomeCounts
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What judging again came to; counts are comparisons of both roles, outcomes of role shadow.
 
     `hidden` counts those whose old rules may have hidden what the new rules would show, `evidence_gone` those whose
-    exchanges were not kept and whose differences do not suffice. Both keep their rows as they were. `fields` are those
-    that change, the most changed first, `MAX_FIELDS` at most. `unmet` are rules that nothing judged was under.
+    exchanges were not kept and whose differences do not suffice. Both keep their rows as they were. So do `overtaken`:
+    what landed while they were judged took the place of what was read. `fields` are those that change, the most changed
+    first, `MAX_FIELDS` at most. `unmet` are rules that nothing judged was under.
     """
 
     rules: str
@@ -78,6 +79,7 @@ class RejudgeSummary(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     hidden: int
     evidence_gone: int
+    overtaken: int = 0
     before: OutcomeCounts
     after: OutcomeCounts
     fields: list[FieldChange] = []
@@ -109,7 +111,7 @@ def rejudge(
         # What is judged again of a store lands in a database of its own first.
         target = work_dir / "judged.duckdb" if layout else db
         stage = StagedRun(target, work_dir, run=None, horizon=settings.store.horizon)
-        with stage:
+        with stage, RowsRead(work_dir / "read.parquet") as read:
             with open_store(db, still=True) as store:
                 unknown = store.unknown_name(selection)
                 if unknown is not None:
@@ -117,6 +119,7 @@ def rejudge(
                 reviewer = _Reviewer(build_engine(rules, settings), store, selection.target)
                 for batch in store.judged(selection):
                     for request in batch:
+                        read.add([old for old, _ in request.comparisons], request.landed_at)
                         for new, differences in reviewer.judge(request, tally):
                             if not dry_run:
                                 stage.add(new, differences)
@@ -141,7 +144,8 @@ def rejudge(
                     now,
                 )
                 if layout is not None:
-                    rewrite_store(layout, target, Maintainer(layout, Retention.of(settings)), now)
+                    maintainer = Maintainer(layout, Retention.of(settings))
+                    tally.overtaken = rewrite_store(layout, target, read, maintainer, now)
     return tally.summary(rules.version, reviewer.old_rules(), dry_run=dry_run)
 
 
@@ -155,6 +159,7 @@ class _Tally:
         self.comparisons = 0
         self.judged = 0
         self.changed = 0
+        self.overtaken = 0
         self.obstacles: Counter[Obstacle] = Counter()
         self.fields: dict[tuple[str, str, DifferenceKind], list[int]] = {}
 
@@ -188,6 +193,7 @@ class _Tally:
             changed=self.changed,
             hidden=self.obstacles["hidden"],
             evidence_gone=self.obstacles["evidence_gone"],
+            overtaken=self.overtaken,
             before=OutcomeCounts(**self.before),
             after=OutcomeCounts(**self.after),
             fields=self.changes(),

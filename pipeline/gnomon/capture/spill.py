@@ -8,6 +8,7 @@ but for the order of the groups.
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -173,5 +174,11 @@ class _Partition:
 def _unwritable(path: Path, error: OSError) -> DependencyError:
     return DependencyError(
         f"records that wait for their counterpart cannot be written to {path.parent}: {error.strerror or error}",
-        "free disk space there, or put the database on a larger disk",
+        _LIMITS.get(error.errno or 0, "free disk space there, or put the database on a larger disk"),
     )
+
+
+_LIMITS: Final = {
+    errno.EMFILE: "raise the limit on open files (`ulimit -n`)",
+    errno.EFBIG: "raise the limit on the size of files (`ulimit -f`), or use another file system",
+}

@@ -105,6 +105,11 @@ def _print(summary: RejudgeSummary) -> None:
             f"{_stay(summary.evidence_gone)}: the exchanges were not kept; compare the captures again, "
             "or keep more by limits.evidence"
         )
+    if summary.overtaken:
+        click.echo(
+            f"{_stay(summary.overtaken)}: newer results landed, or the old ones expired, while they were "
+            "judged; run it again"
+        )
 
 
 def _stay(number: int) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["catalog", "compact", "export"]
 
+NAMED = 5
+
 
 class _Exported(msgspec.Struct, frozen=True):
     db: Path
@@ -124,10 +126,15 @@ def catalog(
 
 @click.command()
 @_store_option
+@click.option(
+    "--forget-missing", is_flag=True, help="Go on without compacted files that are gone, and lose what they held."
+)
 @config_option
 @click.pass_context
-def compact(context: click.Context, store: Path | None, config: Path | None) -> None:
+def compact(context: click.Context, store: Path | None, config: Path | None, *, forget_missing: bool) -> None:
     """Compact a store now, and remove what is past its retention; workers may go on meanwhile.
+
+    Damaged files are left alone and named at the end; all else is compacted.
 
     \b
     Examples:
@@ -136,9 +143,21 @@ def compact(context: click.Context, store: Path | None, config: Path | None) -> 
     from gnomon.store.log import Maintainer, Retention
 
     settings = load(context, config).settings
-    done = Maintainer(_layout(store, settings), Retention.of(settings)).run(everything=True, wait=True)
+    maintainer = Maintainer(_layout(store, settings), Retention.of(settings))
+    if forget_missing:
+        for file in maintainer.forget_missing():
+            click.echo(f"{file} is forgotten")
+    done = maintainer.run(everything=True, wait=True)
     if done is not None:
         click.echo(
             f"{plural(done.batches, 'batch', 'batches')} compacted, {plural(done.merged, 'group')} merged, "
             f"{done.expired} expired, {plural(done.files_removed, 'file')} removed"
         )
+        if done.damaged:
+            more = f" and {plural(len(done.damaged) - NAMED, 'more file')}" if done.damaged[NAMED:] else ""
+            named = ", ".join(map(str, done.damaged[:NAMED])) + more
+            raise InputError(
+                f"left as they are, because they are damaged or missing: {named}",
+                "bring them back from a backup, or accept the loss: move damaged ones away, and let "
+                "`gnomon compact --forget-missing` go on without those that were compacted",
+            )

@@ -198,6 +198,11 @@ METRICS: Final = tuple(
                 ("topic", "rule"),
                 ("route",),
             ),
+            Metric(
+                "gnomon_store_damaged_files",
+                "gauge",
+                "Files of the store that are damaged or missing, as this worker's last maintenance found",
+            ),
             Metric("gnomon_batch_seconds", "histogram", "Time to compare one batch, in seconds"),
             Metric("gnomon_landing_seconds", "histogram", "Time to land one batch durably, in seconds"),
         ),
@@ -266,6 +271,7 @@ class WorkerMetrics(ProcessMetrics):
         """Labelled by topic."""
         self.evictions = self._counter("gnomon_evictions_total")
         self.clock_skew_records = self._counter("gnomon_clock_skew_records_total")
+        self.damaged_files = self._gauge("gnomon_store_damaged_files")
         self.batch_seconds = self._histogram("gnomon_batch_seconds")
         self.landing_seconds = self._histogram("gnomon_landing_seconds")
         self._pairs = self._counter("gnomon_pairs_total")

@@ -30,6 +30,7 @@ __all__ = [
     "connect_read_only",
     "create_schema",
     "create_views",
+    "damaged",
     "persistently",
     "reading_config",
     "refresh_views",
@@ -58,8 +59,24 @@ _NOT_A_DATABASE = ("not a valid DuckDB database", "Is a directory", "Cannot laun
 """How DuckDB says so; the last one of data files, which it would rather read than open."""
 
 
-_NO_SPACE = ("No space left on device", "Disk quota exceeded")
-"""How the operating system says so, in errors of several kinds."""
+_REFUSED = {
+    "No space left on device": (", the disk is full", "free space there"),
+    "Disk quota exceeded": (", the disk is full", "free space there"),
+    "File too large": ("", "raise the limit on the size of files (`ulimit -f`), or use another file system"),
+    "Too many open files": ("", "raise the limit on open files (`ulimit -n`)"),
+}
+"""How the operating system refuses, in errors of several kinds: what that means, and what to do."""
+
+
+_DAMAGED = (
+    "too small to be a Parquet file",
+    "No magic bytes",
+    "Footer length error",
+    "Failed to read",
+    "Could not read enough bytes",
+)
+"""How DuckDB says that a Parquet file is."""
+_NAMED = re.compile(r"""(["'])(/.+?\.parquet)\1""")
 
 
 class Bounds(NamedTuple):
@@ -95,6 +112,12 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise _meaning(path, error) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # So Arrow hands on what DuckDB says while it reads Parquet files
+        named = _NAMED.search(str(error))
+        raise damaged(Path(named[2]) if named else path, error) from error
 
 
 def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
@@ -106,12 +129,15 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
         holder = re.search(r"\(PID (\d+)\)", text)
         by = f"process {holder[1]}" if holder else "another connection"
         return DependencyError(f"{path} is open in {by}", "close it there and try again, or use another file")
-    if any(sign in text for sign in _NO_SPACE):
-        return DependencyError(f"{path} cannot be written, the disk is full: {said}", "free space there")
+    refused = next((sign for sign in _REFUSED if sign in text), None)
+    if refused is not None:
+        meaning, remedy = _REFUSED[refused]
+        return DependencyError(f"{path} cannot be written{meaning}: {said}", remedy)
     if any(sign in text for sign in _NOT_A_DATABASE):
         return InputError(f"{path} is not a DuckDB database", "give the file that `gnomon compare --db` wrote")
-    if isinstance(error, duckdb.IOException) or "version number" in text:
-        return _unreadable(path, error, said)
+    broken = _broken(path, error, said)
+    if broken or isinstance(error, duckdb.IOException) or "version number" in text:
+        return damaged(broken, said) if broken else _unreadable(path, error, said)
     if isinstance(error, duckdb.PermissionException):
         return UsageError(f"a query may only read the database: {said}", "leave files and settings out of it")
     if isinstance(error, duckdb.OutOfMemoryException):
@@ -119,6 +145,25 @@ def _meaning(path: Path, error: duckdb.Error) -> GnomonError:
     if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
         return GnomonError(f"{path}: the database failed: {said}", "please report it with the command you ran")
     return wrong_sql(text)
+
+
+def damaged(file: Path, said: object) -> InputError:
+    """What to say of a file of a store that cannot be read for what is in it."""
+    remedy = "bring it back from a backup, or move it away and lose what it held"
+    if file.is_dir():
+        return InputError(f"a file of {file} is damaged: {said}", "let `gnomon compact` find it, or use a backup")
+    return InputError(f"{file} is damaged: {said}", remedy)
+
+
+def _broken(path: Path, error: duckdb.Error, said: str) -> Path | None:
+    """The Parquet file that an error says is damaged, or the store that has it when the error does not name it."""
+    if is_gone(error) or not isinstance(error, (duckdb.InvalidInputException, duckdb.IOException)):
+        # The Parquet reader has errors that are of no class
+        return path if path.is_dir() and type(error) is duckdb.Error else None
+    named = _NAMED.search(said)
+    if named and any(sign in said for sign in _DAMAGED):
+        return Path(named[2])
+    return path if path.is_dir() and "corrupt" in said else None
 
 
 def _unreadable(path: Path, error: duckdb.Error, said: str) -> GnomonError:

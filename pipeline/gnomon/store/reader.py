@@ -41,10 +41,14 @@ FETCH_ROWS = 2_048
 
 
 class JudgedRequest(msgspec.Struct, frozen=True):
-    """What is stored about one request: every comparison with its differences, and the exchanges by role and target."""
+    """What is stored about one request: every comparison with its differences, and the exchanges by role and target.
+
+    `landed_at` says of each comparison when it landed.
+    """
 
     comparisons: list[tuple[Comparison, list[Difference]]]
     exchanges: list[Exchange]
+    landed_at: list[datetime]
 
 
 class Store:
@@ -322,14 +326,17 @@ def _judged(
     for row in differences:
         found = by_comparison.setdefault((row["role"], row["target"]), [])
         found.append(Difference(**{name: row[name] for name in Difference.__struct_fields__}))
+    rows = list(comparisons)
+    landed_at = [row.pop("landed_at") for row in rows]
     return JudgedRequest(
-        comparisons=[(Comparison(**row), by_comparison.get((row["role"], row["target"]), [])) for row in comparisons],
+        comparisons=[(Comparison(**row), by_comparison.get((row["role"], row["target"]), [])) for row in rows],
         exchanges=[msgspec.json.decode(row["record"], type=Exchange) for row in exchanges],
+        landed_at=landed_at,
     )
 
 
 _COMPARISONS = """
-SELECT c.* EXCLUDE (run, landed_at) FROM comparisons AS c
+SELECT c.* EXCLUDE (run) FROM comparisons AS c
 WHERE ($since IS NULL OR c.started_at >= $since) AND ($until IS NULL OR c.started_at < $until)
     AND ($service IS NULL OR c.service = $service)
     AND ($target IS NULL OR c.target = $target OR c.role = 'control')

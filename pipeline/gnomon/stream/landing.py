@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
 from gnomon.config import Settings
+from gnomon.errors import DependencyError, InputError
 from gnomon.model import JsonValue
 from gnomon.store.log import (
     Batch,
@@ -68,8 +70,8 @@ class Log(Protocol):
         """Take a partition's series over from whoever had it.
 
         Raises:
-            DependencyError: The store cannot be read or written.
-            InputError: It is of another version, or damaged.
+            DependencyError: The store cannot be read or written, or what this series needs of it is damaged.
+            InputError: It is of another version.
         """
 
     def land_rules(self, version: str, text: str, /) -> None:
@@ -79,8 +81,8 @@ class Log(Protocol):
             DependencyError: The store cannot be written.
         """
 
-    def maintain(self) -> None:
-        """Compact and expire what there is to, unless another process is at it.
+    def maintain(self) -> Sequence[Path]:
+        """Compact and expire what there is to, unless another process is at it; the files that are damaged or missing.
 
         Raises:
             DependencyError: The store cannot be read or written.
@@ -98,6 +100,7 @@ class StoreLog:
         self._info = StoreInfo.of(settings)
         self._retention = Retention.of(settings)
         self._known: str | None = None
+        self._damaged: Sequence[Path] = ()
         self._making = Lock()
 
     def open(self, topic: str, partition: int, /) -> LogWriter:
@@ -106,7 +109,11 @@ class StoreLog:
             with self._making:
                 if self._known is None:
                     self._known = self._prepare()
-        return LogWriter(self._path, topic, partition, known=self._known)
+        try:
+            return LogWriter(self._path, topic, partition, known=self._known)
+        except InputError as error:
+            # The store was sound when it was prepared: what is damaged now is this series, and the others go on.
+            raise DependencyError(error.what, error.remedy) from error
 
     def _prepare(self) -> str:
         """Make the store, or take the one that is there; give its id."""
@@ -125,6 +132,12 @@ class StoreLog:
             check_same(store_at(self._path), self._known)
         land_rules(self._path, version, text, datetime.now(UTC), info=self._info)
 
-    def maintain(self) -> None:
-        """Compact and expire (see `Log`)."""
-        Maintainer(store_at(self._path), self._retention).run()
+    def maintain(self) -> Sequence[Path]:
+        """Compact and expire (see `Log`); what is damaged is said in the log once."""
+        done = Maintainer(store_at(self._path), self._retention).run()
+        if done is not None:
+            for file in done.damaged:
+                if file not in self._damaged:
+                    logger.error("%s is damaged or missing; `gnomon compact` says what to do", file)
+            self._damaged = done.damaged
+        return self._damaged

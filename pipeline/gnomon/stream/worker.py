@@ -259,7 +259,8 @@ class Worker:
                 await asyncio.to_thread(self._log.land_rules, rules.version, rules.text)
                 self._rules_landed = True
             if self.partitions:
-                await asyncio.get_running_loop().run_in_executor(self._upkeep, self._log.maintain)
+                damaged = await asyncio.get_running_loop().run_in_executor(self._upkeep, self._log.maintain)
+                self.metrics.damaged_files.set(len(damaged))
         except GnomonError as error:
             logger.warning("the store could not be put in order, it is tried again: %s", error)
         except Exception:

@@ -88,6 +88,32 @@ def test_compact_and_catalog(run: Run, store: Path) -> None:
         assert connection.execute("SELECT count(*) FROM comparisons").fetchall() == [(4,)]
 
 
+def test_compact_names_what_is_damaged_and_forgets_what_is_gone(run: Run, store: Path) -> None:
+    """All else is compacted first; the exit code says that something is left to do."""
+    [*_, newest] = sorted((store / "hot" / "worker").glob("*.0*"))
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:500])
+    asked = run("query", "SELECT count(*) AS n FROM comparisons")
+    assert asked.code == 2
+    assert f"{newest} is damaged" in asked.err
+    ended = run("compact")
+    assert ended.code == 2
+    assert "compacted" in ended.out
+    assert f"left as they are, because they are damaged or missing: {newest}; bring them back" in ended.err
+    newest.write_bytes(whole)
+    assert run("compact").code == 0
+    assert run("query", "SELECT count(*) AS n FROM comparisons").out == "n\n4\n"
+    [*_, sealed] = sorted((store / "sealed" / "comparisons").glob("1*"))
+    for file in (store / "sealed" / "comparisons").glob("1*"):
+        file.unlink()
+    assert "compact --forget-missing" in run("query", "FROM comparisons").err
+    assert run("compact").code == 2
+    ended = run("compact", "--forget-missing")
+    assert ended.code == 0
+    assert f"{sealed} is forgotten\n" in ended.out
+    assert run("query", "SELECT count(*) AS n FROM comparisons").out == "n\n0\n"
+
+
 def test_a_store_goes_by_other_settings_when_it_is_told_to(
     run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

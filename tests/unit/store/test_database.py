@@ -29,6 +29,16 @@ def test_a_full_disk_is_nobodys_sql(tmp_path: Path, kind: type[duckdb.Error]) ->
         raise kind(said)
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"), [("File too large", "size of files"), ("Too many open files", "limit on open files")]
+)
+def test_limits_of_the_process_are_nobodys_sql(tmp_path: Path, said: str, remedy: str) -> None:
+    """What to raise is said, and no space is asked for."""
+    refused = pytest.raises(DependencyError, match=f"cannot be written: .*{said}; raise the limit on .*{remedy[-5:]}")
+    with refused, translated(tmp_path / "x.duckdb"):
+        raise duckdb.TransactionException(f'TransactionContext Error: Could not write file "x.wal": {said}')
+
+
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_duckdb_error_is_translated(tmp_path: Path, kind: type[duckdb.Error]) -> None:
     """No exception of DuckDB's leaves the package, and each becomes one line."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from gnomon.config import Limits, Settings, Store
+from gnomon.errors import DependencyError
 from gnomon.store.log import store_at
 from gnomon.stream.landing import StoreLog
 
@@ -32,3 +34,24 @@ def test_the_settings_of_who_made_a_store_hold_and_others_are_told(
         "limits.patterns is 1000 there and 7 in the settings; `gnomon catalog --adopt-settings` changes it"
     )
     assert [record.getMessage() for record in caplog.records] == [said]
+
+
+def test_damage_stops_one_partition_and_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its partition waits as for a store that is away, others open, and maintenance counts the file every time."""
+    path = tmp_path / "store"
+    log = StoreLog(Settings(store=Store(path=path)))
+    for partition in (0, 1):
+        log.open("t", partition).close()
+    [broken] = (path / "hot" / "worker").glob("t-1.*")
+    broken.write_bytes(b"")
+    os.utime(broken, (0, 0))
+    log.open("t", 0).close()
+    with pytest.raises(DependencyError, match=r"t-1\..* is damaged"):
+        log.open("t", 1)
+    with caplog.at_level(logging.ERROR, "gnomon"):
+        assert list(log.maintain()) == [broken]
+        assert list(log.maintain()) == [broken]
+    assert [record.args for record in caplog.records] == [(broken,)]
+    broken.unlink()
+    log.open("t", 1).close()
+    assert not log.maintain()

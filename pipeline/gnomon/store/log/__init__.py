@@ -10,7 +10,7 @@ from gnomon.store.log.layout import Layout, StoreInfo, adopt_settings, check_sam
 from gnomon.store.log.maintainer import Maintained, Maintainer, Retention
 from gnomon.store.log.manifest import Position
 from gnomon.store.log.recall import LandedRow
-from gnomon.store.log.rewrite import rewrite_store
+from gnomon.store.log.rewrite import RowsRead, rewrite_store
 from gnomon.store.log.tables import TableWriter, land_rules
 from gnomon.store.log.views import prepare_store, write_catalog
 from gnomon.store.log.writer import Batch, Landed, LogWriter
@@ -25,6 +25,7 @@ __all__ = [
     "Maintainer",
     "Position",
     "Retention",
+    "RowsRead",
     "StoreInfo",
     "TableWriter",
     "adopt_settings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
@@ -11,9 +12,19 @@ from typing import Final, Self
 import duckdb
 import msgspec
 
+from gnomon.errors import FencedError, InputError
 from gnomon.store.database import translated
-from gnomon.store.log.layout import Layout, link_new, refused, sync_directory
-from gnomon.store.log.manifest import Group, Manifest
+from gnomon.store.log.layout import (
+    LEAST_GROUP,
+    SEALED,
+    Layout,
+    group_file,
+    group_files,
+    link_new,
+    refused,
+    sync_directory,
+)
+from gnomon.store.log.manifest import FORGET, Group, Manifest
 from gnomon.store.log.shapes import sealed_schema
 from gnomon.store.log.views import files_sql
 
@@ -69,16 +80,21 @@ class Compactor:
 
     Every method raises DependencyError when the store cannot be read or written.
 
+    New groups get higher numbers than any in the manifest, and than any file has: a killed process leaves files that no
+    manifest names, with numbers above the time once the clock was set back. Those are never taken for its own.
+
     Args:
         layout: The store.
-        manifest: The one that holds: new groups get higher numbers than any in it.
+        manifest: The one that holds.
         now: The time.
     """
 
     def __init__(self, layout: Layout, manifest: Manifest, now: datetime) -> None:
         self._layout = layout
         known = [group.gid for group in manifest.groups] + [retired.gid for retired in manifest.retired]
-        self._next = max([int(now.timestamp() * 1_000_000), *(gid + 1 for gid in known)])
+        with refused(layout.root):
+            known += [gid for table in SEALED for gid in group_files(layout, table)]
+        self._next = max([int(now.timestamp() * 1_000_000), LEAST_GROUP, *(gid + 1 for gid in known)])
         with translated(layout.root):
             self.connection = duckdb.connect(
                 config={
@@ -156,6 +172,9 @@ class Compactor:
             between = {"earliest": group.earliest, "latest": group.latest}
             if not self.connection.execute(sql, between).fetchall():
                 return False
+            for table in group.tables:
+                if not (file := group_file(self._layout, table, group.gid)).exists():
+                    raise InputError(f"{file} is missing, and has to be written anew", FORGET)
             return any(
                 self.connection.execute(
                     f"SELECT 1 FROM {source} SEMI JOIN revised AS v ON {_GIVES_WAY} LIMIT 1"
@@ -174,13 +193,21 @@ class Compactor:
     def write(self, parts: dict[str, str], span: Span) -> Group | None:
         """Make a group of a statement for each table, which gives its columns (see `sealed_schema`) but `gid`."""
         gid, self._next = self._next, self._next + 1
-        tables, total = {}, 0
-        with refused(self._layout.root):
-            for table, sql in parts.items():
-                rows, size = self._copy(table, gid, sql)
-                if rows:
-                    tables[table] = size
-                    total += rows
+        tables: dict[str, int] = {}
+        total = 0
+        try:
+            with refused(self._layout.root):
+                for table, sql in parts.items():
+                    rows, size = self._copy(table, gid, sql)
+                    if rows:
+                        tables[table] = size
+                        total += rows
+        except BaseException:
+            # Where the disk is full each try would leave some more there
+            for table in tables:
+                with suppress(OSError):
+                    group_file(self._layout, table, gid).unlink()
+            raise
         if not tables:
             return None
         return Group(
@@ -195,10 +222,22 @@ class Compactor:
 
     def source(self, groups: Iterable[Group], table: str) -> str:
         """SQL of the rows of a table in groups, of which one at least has the table."""
-        return files_sql([self._file(table, group.gid) for group in groups if table in group.tables])
+        return files_sql([group_file(self._layout, table, group.gid) for group in groups if table in group.tables])
+
+    def can_read(self, file: Path) -> bool:
+        """Whether all of a file can be read."""
+        try:
+            with translated(self._layout.root):
+                self.connection.execute(f"SELECT max(hash(f)) FROM {files_sql([file])} AS f").fetchall()
+        except InputError:
+            return False
+        return True
 
     def _copy(self, table: str, gid: int, sql: str) -> tuple[int, int]:
-        """Write one file of a group and give it its name; its rows and bytes. Without rows there is none."""
+        """Write one file of a group and give it its name; its rows and bytes. Without rows there is none.
+
+        Raises FencedError when another process took that name meanwhile: its file has other rows.
+        """
         names = ", ".join(f'p."{name}"' for name in sealed_schema(table).names if name != "gid")
         order = _ORDER.get(table, "started_at")
         temporary = self._layout.temporary(f"{table}.{gid}")
@@ -215,14 +254,12 @@ class Compactor:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
                 size = os.fstat(written.fileno()).st_size
-            link_new(temporary, self._file(table, gid))
+            if not link_new(temporary, group_file(self._layout, table, gid)):
+                raise FencedError(f"another process compacts {self._layout.root}", "try again")
             sync_directory(self._layout.sealed(table))
         finally:
             temporary.unlink(missing_ok=True)
         return int(rows), size
-
-    def _file(self, table: str, gid: int) -> Path:
-        return self._layout.sealed(table) / f"{gid}.parquet"
 
 
 _GIVES_WAY: Final = "v.request_id = o.request_id AND v.started_at = o.started_at"

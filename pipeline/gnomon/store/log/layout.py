@@ -4,17 +4,21 @@
     catalog.duckdb        views for analysts, made anew from the rest at any time
     hot/KIND/             one Parquet file per batch, `SERIES.SEQ.parquet`; a kind is `worker` or a table's name
     checkpoints/KIND/     per series the footer of the last batch that was compacted
-    sealed/TABLE/         compacted rows, one file per group
-    manifests/            which groups and which batches count; the highest number holds
+    sealed/TABLE/         compacted rows, one file per group, `GROUP.parquet`
+    manifests/            which groups and which batches count, `VERSION.parquet`; the highest number holds
     tmp/                  files before they get their name
     empty/                a store in which nothing lands: views are made over it, and then asked over the other
 
-Every directory that views read holds `!empty.parquet`, without rows that count, so that a glob always binds.
+Whatever else stands there (copies, what other systems leave behind) is nobody's and is left alone: views read names
+that match `BATCHES`, `GROUPS` and `MANIFESTS` only, and the rest of the program is stricter still.
+
+Every directory that views read holds `SENTINEL`, without rows that count, so that a glob always binds.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,23 +34,34 @@ from gnomon.errors import DependencyError, InputError
 from gnomon.store.database import Bounds
 
 __all__ = [
+    "BATCHES",
+    "GROUPS",
     "KINDS",
+    "LEAST_GROUP",
+    "MANIFESTS",
     "SEALED",
     "SENTINEL",
     "Layout",
     "StoreInfo",
     "adopt_settings",
+    "group_file",
+    "group_files",
     "is_store",
     "link_new",
     "store_at",
     "sync_directory",
 ]
 
-FORMAT: Final = 3
-"""1 and 2 were of no release: late answers stood beside what they replaced, and live answers were not counted."""
+FORMAT: Final = 4
+"""1 to 3 were of no release: late answers stood beside what they replaced, live answers were not counted, and foreign
+files were read."""
 
-SENTINEL: Final = "!empty.parquet"
-"""The first name of any listing."""
+_DIGIT: Final = "[0-9]"
+SENTINEL: Final = "!empty.0000000000000000.parquet"
+"""The first name of any listing; globs of batches and of groups match it."""
+BATCHES: Final = f"[!.]*{_DIGIT * 12}.parquet"
+GROUPS: Final = f"[0-9!]*{_DIGIT * 15}.parquet"
+MANIFESTS: Final = f"{_DIGIT * 12}.parquet"
 
 KINDS: Final = ("worker", "alerts", "routed", "rule_versions", "runs")
 """What series write: `worker` writes five tables at once, every other kind the table of its name."""
@@ -64,6 +79,12 @@ SEALED: Final = (
     "learned_endpoints",
 )
 """What is compacted."""
+
+
+LEAST_GROUP: Final = 10**15
+"""Groups are numbered by the microsecond, or from here on where a clock is decades behind: `GROUPS` tells them so."""
+
+_GROUP: Final = re.compile(r"([1-9][0-9]{15,18})\.parquet")
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -183,6 +204,18 @@ class Layout:
     def temporary(self, name: str) -> Path:
         """Name a file that is not there yet."""
         return self.tmp / f"{name}.{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def group_file(layout: Layout, table: str, gid: int) -> Path:
+    """The compacted file of a group and a table."""
+    return layout.sealed(table) / f"{gid}.parquet"
+
+
+def group_files(layout: Layout, table: str) -> dict[int, Path]:
+    """The compacted files of a table that are there, whether they count or not, by group. Raises OSError."""
+    with os.scandir(layout.sealed(table)) as entries:
+        found = [(_GROUP.fullmatch(entry.name), entry.path) for entry in entries]
+    return {int(name[1]): Path(path) for name, path in found if name}
 
 
 def is_store(path: Path) -> bool:

@@ -17,14 +17,26 @@ from typing import Final, Self
 import msgspec
 
 from gnomon.config import Settings
+from gnomon.errors import InputError
 from gnomon.model import EPOCH
+from gnomon.store.database import translated
 from gnomon.store.learning import learned_names, learned_table
 from gnomon.store.log.compaction import Compactor, Span, family
-from gnomon.store.log.layout import KINDS, SEALED, SENTINEL, Layout, refused
+from gnomon.store.log.layout import KINDS, SEALED, SENTINEL, Layout, group_file, refused
 from gnomon.store.log.lease import lease
-from gnomon.store.log.manifest import Footer, Group, Manifest, Retired, load_manifest, manifest_file, publish
+from gnomon.store.log.manifest import (
+    Footer,
+    Group,
+    Manifest,
+    Retired,
+    load_manifest,
+    manifest_file,
+    manifest_versions,
+    missing_files,
+    publish,
+)
 from gnomon.store.log.reading import connect_log
-from gnomon.store.log.series import Clock, file_footer, seq_of, series_files, utc_now
+from gnomon.store.log.series import Clock, file_footer, has_footer, seq_of, series_files, utc_now
 
 __all__ = ["Maintained", "Maintainer", "Retention"]
 
@@ -61,12 +73,16 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 class Maintained(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pass did: batches and groups that became other groups, groups that expired, files that went."""
+    """What a pass did: batches and groups that became other groups, groups that expired, files that went.
+
+    `damaged` are files that cannot be read, or are missing: what depends on them was left as it is.
+    """
 
     batches: int = 0
     merged: int = 0
     expired: int = 0
     files_removed: int = 0
+    damaged: list[Path] = []
 
 
 class Maintainer:
@@ -86,6 +102,7 @@ class Maintainer:
         self._retention = retention
         self._grace = grace
         self._clock = clock
+        self._damaged: set[Path] = set()
 
     def run(self, *, everything: bool = False, wait: bool = False) -> Maintained | None:
         """Do what there is to do; None when another process is at it.
@@ -96,7 +113,7 @@ class Maintainer:
 
         Raises:
             DependencyError: The store cannot be read or written.
-            InputError: There is no store, or a batch is damaged.
+            InputError: There is no store, its manifest is damaged, or a group that has to be written anew.
         """
         self._layout.info()
         with lease(self._layout, wait=wait) as held:
@@ -104,6 +121,19 @@ class Maintainer:
 
     def run_leased(self, *, everything: bool = False) -> Maintained:
         """As `run`, for who holds the lease already."""
+        self._damaged = set(missing_files(self._layout, load_manifest(self._layout)))
+        try:
+            done = self._compact(everything=everything)
+        finally:
+            # Also where there was no space for more: this makes some
+            try:
+                expired = self._expire()
+            finally:
+                removed = self._clean()
+        return msgspec.structs.replace(done, expired=expired, files_removed=removed, damaged=sorted(self._damaged))
+
+    def _compact(self, *, everything: bool) -> Maintained:
+        """Make groups of batches, and of groups, and learn endpoint names."""
         done = Maintained()
         # Each step publishes on its own, so that a killed pass loses one step.
         for _ in range(MAX_BATCHES):
@@ -116,9 +146,38 @@ class Maintainer:
             done = msgspec.structs.replace(done, merged=done.merged + merged)
             if not merged:
                 break
-        self._learn(everything=everything)
-        expired = self._expire()
-        return msgspec.structs.replace(done, expired=expired, files_removed=self._clean())
+        try:
+            self._learn(everything=everything)
+        except InputError:
+            if not self._damaged:
+                raise
+        return done
+
+    def forget_missing(self) -> list[Path]:
+        """Publish that compacted files count no more that are not there: what they held is lost. Give them.
+
+        Raises:
+            DependencyError: The store cannot be read or written.
+            InputError: There is no store, or its manifest is damaged.
+        """
+        self._layout.info()
+        with lease(self._layout, wait=True):
+            manifest = load_manifest(self._layout)
+            missing = missing_files(self._layout, manifest)
+            if missing:
+                kept = [
+                    msgspec.structs.replace(
+                        group,
+                        tables={
+                            table: size
+                            for table, size in group.tables.items()
+                            if group_file(self._layout, table, group.gid) not in missing
+                        },
+                    )
+                    for group in manifest.groups
+                ]
+                self._publish(manifest, self._clock(), groups=[group for group in kept if group.tables])
+            return missing
 
     def _seal(self, *, everything: bool) -> int:
         """Make a group of the batches of each kind, some of them if there are many; how many."""
@@ -133,30 +192,55 @@ class Maintainer:
                 files = list(islice(self._waiting(kind, covered, now), MAX_BATCHES))
                 if not files or not (everything or len(files) >= BATCHES or _age(files, now) >= AGE):
                     continue
-                made = compactor.seal(kind, files)
-                if kind == "worker":
-                    revised = compactor.revise([group for group in groups if family(group) == "worker"])
+                mine = [group for group in groups if family(group) == "worker"] if kind == "worker" else []
+                try:
+                    made, revised, newest = _sealed(compactor, kind, files, mine)
+                except InputError:
+                    sound = self._sound(compactor, files)
+                    if len(sound) == len(files):
+                        raise
+                    if not sound:
+                        continue
+                    files = sound
+                    made, revised, newest = _sealed(compactor, kind, files, mine)
+                if revised:
                     groups = _replacing(groups, revised)
                     retired += [Retired(group.gid, list(group.tables), now) for group, _ in revised]
                 groups = [*groups, *([made] if made else [])]
                 count += len(files)
-                # Files are in the order of their numbers: the last of each series is its newest.
-                for name, file in {seq_of(file)[0]: file for file in files}.items():
-                    covered[f"{kind}/{name}"] = file_footer(file)
+                covered |= newest
         if count:
             self._publish(
                 manifest, now, groups=groups, retired=[*manifest.retired, *retired], covered=list(covered.values())
             )
         return count
 
+    def _sound(self, compactor: Compactor, files: Sequence[Path]) -> list[Path]:
+        """Of some batches those that can be read, of each series up to the first that cannot; note the others."""
+        sound, broken = [], set()
+        for file in files:
+            name = seq_of(file)[0]
+            if name not in broken:
+                if compactor.can_read(file) and has_footer(file):
+                    sound.append(file)
+                else:
+                    broken.add(name)
+                    self._damaged.add(file)
+        return sound
+
     def _waiting(self, kind: str, covered: dict[str, Footer], now: datetime) -> Iterator[Path]:
-        """Batches that no group holds, each series' in order and without a gap.
+        """Batches that no group holds, each series' in order and without a gap, up to one that is known to be damaged.
 
         A listing may miss a name that is made while it goes on, and show a later one.
         """
         expected: dict[str, int] = {}
+        broken = set()
         for file in series_files(self._layout, kind):
             name, seq = seq_of(file)
+            if file in self._damaged:
+                broken.add(name)
+            if name in broken:
+                continue
             last = covered.get(f"{kind}/{name}")
             after = expected.setdefault(name, (last.seq if last else 0) + 1)
             if seq < after or (seq > after and _age([file], now) < AGE):
@@ -170,6 +254,8 @@ class Maintainer:
         now = self._clock()
         by_period: dict[tuple[str, int], list[Group]] = defaultdict(list)
         for group in manifest.groups:
+            if any(group_file(self._layout, table, group.gid) in self._damaged for table in group.tables):
+                continue
             name = family(group)
             length = PERIODS.get(name)
             number = (group.last - EPOCH) // length if length else 0
@@ -184,7 +270,15 @@ class Maintainer:
             ):
                 continue
             with Compactor(self._layout, manifest, now) as compactor:
-                made = compactor.merge(some)
+                try:
+                    made = compactor.merge(some)
+                except InputError:
+                    files = [group_file(self._layout, table, group.gid) for group in some for table in group.tables]
+                    broken = [file for file in files if not compactor.can_read(file)]
+                    if not broken:
+                        raise
+                    self._damaged.update(broken)
+                    return self._merge(everything=everything)
             self.replace(manifest, now, some, [made] if made else [])
             return len(some)
         return 0
@@ -206,7 +300,8 @@ class Maintainer:
         now = self._clock()
         if not everything and manifest.learned_at is not None and now - manifest.learned_at < LEARN_EVERY:
             return
-        with connect_log(self._layout, {"memory_limit": "512MB", "threads": 2}) as connection:
+        config = {"memory_limit": "512MB", "threads": 2}
+        with translated(self._layout.root), connect_log(self._layout, config) as connection:
             version, learned = learned_names(connection)
         if not learned:
             if manifest.groups:
@@ -281,7 +376,7 @@ class Maintainer:
     def _spent_batches(self, now: datetime) -> Iterator[Path]:
         """Batches, and manifests, that any query of the last grace period did without."""
         old: Manifest | None = None
-        numbers = sorted(int(file.stem) for file in self._layout.manifests.glob("*.parquet"))
+        numbers = manifest_versions(self._layout)
         manifests = [load_manifest(self._layout, number) for number in numbers]
         for manifest in manifests:
             if manifest.published_at is not None and manifest.published_at <= now - self._grace:
@@ -301,7 +396,7 @@ class Maintainer:
         spent = [retired for retired in manifest.retired if retired.at <= now - self._grace]
         for retired in spent:
             for table in retired.tables:
-                file = self._layout.sealed(table) / f"{retired.gid}.parquet"
+                file = group_file(self._layout, table, retired.gid)
                 if file.exists():
                     yield file
 
@@ -310,10 +405,19 @@ class Maintainer:
         known = {group.gid for group in manifest.groups} | {retired.gid for retired in manifest.retired}
         places = [*self._layout.tmp.glob("spill"), self._layout.tmp, *(self._layout.sealed(table) for table in SEALED)]
         for file in (file for place in places for file in place.iterdir() if file.is_file()):
-            named = file.name == SENTINEL or (file.stem.isdecimal() and int(file.stem) in known)
+            named = file.name == SENTINEL or (file.stem.isascii() and file.stem.isdecimal() and int(file.stem) in known)
             with suppress(FileNotFoundError):
                 if not named and _modified(file) < self._clock() - LEFTOVER:
                     yield file
+
+
+def _sealed(
+    compactor: Compactor, kind: str, files: Sequence[Path], groups: Sequence[Group]
+) -> tuple[Group | None, list[tuple[Group, Group | None]], dict[str, Footer]]:
+    """A group of batches, groups that were written anew for them, and the newest footer of each series."""
+    # Files are in the order of their numbers: the last of each series is its newest.
+    newest = {f"{kind}/{seq_of(file)[0]}": file_footer(file) for file in {seq_of(f)[0]: f for f in files}.values()}
+    return compactor.seal(kind, files), compactor.revise(groups), newest
 
 
 def _replacing(groups: Sequence[Group], others: Sequence[tuple[Group, Group | None]]) -> list[Group]:

@@ -7,6 +7,8 @@ and never from neither. Publishing is creating the next version's name: of two w
 
 from __future__ import annotations
 
+import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +17,28 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.errors import FencedError
+from gnomon.errors import FencedError, InputError
 from gnomon.store.batches import INSTANT
-from gnomon.store.log.layout import Layout, durable, link_new, refused, sync_directory
+from gnomon.store.log.layout import Layout, durable, group_file, group_files, link_new, refused, sync_directory
 
-__all__ = ["Footer", "Group", "Manifest", "Position", "Retired", "load_manifest", "manifest_bytes", "publish"]
+__all__ = [
+    "FORGET",
+    "Footer",
+    "Group",
+    "Manifest",
+    "Position",
+    "Retired",
+    "load_manifest",
+    "manifest_bytes",
+    "manifest_versions",
+    "missing_files",
+    "publish",
+    "whole_manifest",
+]
 
 TRIES: Final = 20
+FORGET: Final = "bring it back from a backup, or accept the loss with `gnomon compact --forget-missing`"
+_MANIFEST: Final = re.compile(r"([0-9]{12})\.parquet")
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -111,20 +128,73 @@ def load_manifest(layout: Layout, version: int | None = None) -> Manifest:
 
     Raises:
         DependencyError: The directory cannot be read.
+        InputError: The manifest is damaged.
     """
     with refused(layout.root):
         for _ in range(TRIES):
-            newest = max(layout.manifests.glob("*.parquet"), default=None)
-            if version is not None:
-                newest = manifest_file(layout, version)
+            newest = max(manifest_versions(layout), default=None) if version is None else version
             if newest is None:
                 break
+            file = manifest_file(layout, newest)
             try:
-                text = pq.read_table(newest, columns=["document"], partitioning=None).column(0)[0].as_py()
+                text = pq.read_table(file, columns=["document"], partitioning=None).column(0)[0].as_py()
+                return msgspec.json.decode(text, type=Manifest)
             except FileNotFoundError:
                 continue  # it was the newest, and its grace has passed since
-            return msgspec.json.decode(text, type=Manifest)
+            except (pa.ArrowException, KeyError, IndexError, TypeError, msgspec.DecodeError) as error:
+                raise InputError(f"{file} is damaged: {error}", "bring it back from a backup") from error
+            except OSError as error:
+                if error.errno is None:  # so Arrow says that what it read makes no sense
+                    raise InputError(f"{file} is damaged: {error}", "bring it back from a backup") from error
+                raise
         raise FileNotFoundError(2, "there is no manifest", str(layout.manifests))
+
+
+def manifest_versions(layout: Layout) -> list[int]:
+    """The versions of the manifests that are there, in order. Raises OSError."""
+    with os.scandir(layout.manifests) as entries:
+        found = [_MANIFEST.fullmatch(entry.name) for entry in entries if entry.is_file()]
+    return sorted(int(name[1]) for name in found if name)
+
+
+def whole_manifest(layout: Layout) -> Manifest:
+    """Read the manifest that holds, and see that all files are there of which it says that they count.
+
+    Views cannot tell: a file that is not there has no rows.
+
+    Raises:
+        DependencyError: The directory cannot be read.
+        InputError: The manifest is damaged, or one of its files is missing.
+    """
+    manifest = load_manifest(layout)
+    while missing := missing_files(layout, manifest):
+        newer = load_manifest(layout)
+        if newer.version == manifest.version:
+            raise InputError(
+                f"{missing[0]} is missing{f' with {len(missing) - 1} others' if missing[1:] else ''}, and with it "
+                "results that landed",
+                FORGET,
+            )
+        manifest = newer
+    return manifest
+
+
+def missing_files(layout: Layout, manifest: Manifest) -> list[Path]:
+    """The compacted files that a manifest names and that are not there.
+
+    Raises:
+        DependencyError: The directory cannot be read.
+    """
+    named: dict[str, list[int]] = {}
+    for group in manifest.groups:
+        for table in group.tables:
+            named.setdefault(table, []).append(group.gid)
+    missing = []
+    with refused(layout.root):
+        for table, gids in named.items():
+            there = group_files(layout, table)
+            missing += [group_file(layout, table, gid) for gid in gids if gid not in there]
+    return missing
 
 
 def publish(layout: Layout, manifest: Manifest) -> None:

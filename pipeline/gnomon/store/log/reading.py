@@ -10,6 +10,7 @@ import duckdb
 
 from gnomon.store.database import reading_config, translated
 from gnomon.store.log.layout import Layout
+from gnomon.store.log.manifest import whole_manifest
 from gnomon.store.log.views import create_log_views, glob_root, root_is
 
 __all__ = ["connect_files", "connect_log", "connect_log_for_users"]
@@ -19,10 +20,11 @@ def connect_log(layout: Layout, config: dict[str, Any]) -> duckdb.DuckDBPyConnec
     """Open an in-memory database with a store's views, in UTC.
 
     Raises:
-        InputError: There is no store, or one of another version.
+        InputError: There is no store, or one of another version, or a file that counts is missing.
         DependencyError: It cannot be read.
     """
     info = layout.info()
+    whole_manifest(layout)
     connection = connect_files(layout, config)
     with translated(layout.root):
         try:

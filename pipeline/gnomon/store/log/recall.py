@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
 import duckdb
 import msgspec
 
+from gnomon.errors import DependencyError, InputError
 from gnomon.model import Comparison
 from gnomon.store.database import persistently, translated
-from gnomon.store.log.layout import Layout
+from gnomon.store.log.layout import SENTINEL, Layout, refused
+from gnomon.store.log.manifest import whole_manifest
 from gnomon.store.log.reading import connect_files
-from gnomon.store.log.views import hot_rows, manifest_row, sealed_rows, series_rows, table_sql
+from gnomon.store.log.series import series_files
+from gnomon.store.log.views import batches_of, manifest_row, sealed_rows, series_rows, table_sql
 
 __all__ = ["LandedRow", "Recall"]
 
@@ -39,7 +44,7 @@ class Recall:
         series: `worker/NAME`.
 
     Raises:
-        DependencyError: The store cannot be read.
+        DependencyError: The store cannot be read, or what it needs of it is damaged.
     """
 
     def __init__(self, layout: Layout, series: str) -> None:
@@ -65,7 +70,8 @@ class Recall:
             manifest=manifest_row(), hot=series_rows(self._series), comparisons=sealed_rows("comparisons")
         )
         parameters = {"series": self._series, "after": after_us}
-        with translated(self._root), connect_files(self._layout, CONFIG) as connection:
+        with _read(self._root), connect_files(self._layout, CONFIG) as connection:
+            whole_manifest(self._layout)
             reader = persistently(lambda: connection.sql(sql, params=parameters).to_arrow_reader(BATCH_ROWS))
             for batch in reader:
                 yield tuple(column.to_numpy() for column in batch.columns)
@@ -74,7 +80,7 @@ class Recall:
         """Source, partition and offset of the series' rejects at or after an offset: they may come again."""
         sql = _REJECTS.format(
             manifest=manifest_row(),
-            hot=hot_rows("worker"),
+            hot=series_rows(self._series),
             rejects=sealed_rows("rejects"),
         )
         yield from self._rows(sql, {"series": self._series, "start": start})
@@ -82,17 +88,33 @@ class Recall:
     def find(self, request_ids: Sequence[str], since: datetime) -> list[LandedRow]:
         """Landed comparisons of these ids that started at or after `since`, as the views show them."""
         parameters = {"ids": list(request_ids), "since": since, "series": self._series}
-        with self._lock, translated(self._root):
+        with self._lock, _read(self._root):
             if self._connection is None:
                 self._connection = connect_files(self._layout, CONFIG)
             connection = self._connection
-            rows = persistently(lambda: connection.execute(_find_sql(), parameters).fetchall())
+            rows = persistently(lambda: connection.execute(_find_sql(self._batches()), parameters).fetchall())
         names = Comparison.__struct_fields__
         return [LandedRow(Comparison(**dict(zip(names, row[:-2], strict=True))), *row[-2:]) for row in rows]
 
+    def _batches(self) -> str:
+        """A glob of the series' batches; of none where all are compacted, because a glob has to match something."""
+        kind, _, name = self._series.partition("/")
+        with refused(self._root):
+            return batches_of(name) if series_files(self._layout, kind, name) else SENTINEL
+
     def _rows(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with translated(self._root), connect_files(self._layout, CONFIG) as connection:
+        with _read(self._root), connect_files(self._layout, CONFIG) as connection:
             return persistently(lambda: connection.execute(sql, parameters).fetchall())
+
+
+@contextmanager
+def _read(root: Path) -> Iterator[None]:
+    """For a writer a damaged file is trouble that passes when somebody has mended it: it waits."""
+    try:
+        with translated(root):
+            yield
+    except InputError as error:
+        raise DependencyError(error.what, error.remedy) from error
 
 
 _LANDED: Final = """
@@ -121,10 +143,10 @@ WHERE r.series = $series AND r."offset" >= $start
 
 
 @cache
-def _find_sql() -> str:
+def _find_sql(batches: str) -> str:
     fields = ", ".join(f'c."{name}"' for name in Comparison.__struct_fields__)
     return (
         f"SELECT {fields}, c.landed_at, coalesce(c.live_duplicates, 0) "
-        f"FROM ({table_sql('comparisons', ('series', 'live_duplicates'))}) AS c "
+        f"FROM ({table_sql('comparisons', batches, ('series', 'live_duplicates'))}) AS c "
         "WHERE c.request_id IN (SELECT unnest($ids::VARCHAR[])) AND c.started_at >= $since AND c.series = $series"
     )

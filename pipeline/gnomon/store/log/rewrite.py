@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gnomon.model import Comparison
+from gnomon.store.batches import INSTANT, TEXT
 from gnomon.store.database import translated
 from gnomon.store.log.compaction import WORKER_TABLES, Compactor, Span, family
 from gnomon.store.log.layout import Layout
@@ -14,24 +21,78 @@ from gnomon.store.log.maintainer import Maintainer
 from gnomon.store.log.manifest import Group, load_manifest
 from gnomon.store.log.shapes import sealed_schema
 from gnomon.store.log.tables import TableWriter, land_rules
+from gnomon.store.log.views import files_sql
 
-__all__ = ["rewrite_store"]
+__all__ = ["RowsRead", "rewrite_store"]
+
+READ_ROWS: Final = 16_384
 
 _SAME: Final = "n.request_id = o.request_id AND n.target = o.target AND n.role = o.role AND n.started_at = o.started_at"
 
 
-def rewrite_store(layout: Layout, judged: Path, maintainer: Maintainer, now: datetime) -> None:
+class RowsRead:
+    """A file of which comparisons were judged, and when what was read of each had landed; a context manager.
+
+    Args:
+        file: Where to write it.
+    """
+
+    _SCHEMA: Final = pa.schema(
+        [("request_id", TEXT), ("target", TEXT), ("role", TEXT), ("started_at", INSTANT), ("landed_at", INSTANT)]
+    )
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._rows: list[tuple[str, str, str, datetime, datetime]] = []
+        self._writer = pq.ParquetWriter(file, self._SCHEMA)
+
+    def __enter__(self) -> Self:
+        """The rows themselves."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._writer.close()
+
+    def add(self, comparisons: Sequence[Comparison], landed_at: Sequence[datetime]) -> None:
+        """Note the comparisons of a request, and when each had landed."""
+        for one, landed in zip(comparisons, landed_at, strict=True):
+            self._rows.append((one.request_id, one.target, one.role, one.started_at, landed))
+        if len(self._rows) >= READ_ROWS:
+            self._flush()
+
+    def complete(self) -> Path:
+        """Write what is left; nothing can be added afterwards."""
+        self._flush()
+        self._writer.close()
+        return self.file
+
+    def _flush(self) -> None:
+        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(self._SCHEMA)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._SCHEMA, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._SCHEMA))
+        self._rows.clear()
+
+
+def rewrite_store(layout: Layout, judged: Path, read: RowsRead, maintainer: Maintainer, now: datetime) -> int:
     """Replace comparisons with their differences, and exchanges, by those of a portable database.
 
     Its rules and runs land too.
 
-    Rows that the database has and the store has not are left out. Readers see the store as before, or with all of it.
+    Rows that the database has and the store has not are left out, and so are requests of which anything has landed
+    since they were read. Readers see the store as before, or with all of it.
 
     Args:
         layout: The store.
         judged: The database, closed.
+        read: What was judged.
         maintainer: Of this store.
         now: What `landed_at` of the replaced rows says.
+
+    Returns:
+        How many comparisons of the database were left out because others had landed.
 
     Raises:
         DependencyError: The store cannot be read or written.
@@ -43,13 +104,40 @@ def rewrite_store(layout: Layout, judged: Path, maintainer: Maintainer, now: dat
         with Compactor(layout, manifest, now) as compactor:
             quoted = str(judged).replace("'", "''")
             with translated(judged):
-                compactor.connection.execute(f"ATTACH '{quoted}' AS judged (READ_ONLY)")
+                compactor.connection.execute(f"ATTACH '{quoted}' AS judged")
             _land_small(layout, compactor, now)
-            old = [
-                group for group in manifest.groups if family(group) == "worker" and _touched(layout, compactor, group)
-            ]
+            groups = [group for group in manifest.groups if family(group) == "worker"]
+            overtaken = _leave_out_overtaken(layout, compactor, groups, read)
+            old = [group for group in groups if _touched(layout, compactor, group)]
             new = [_rewritten(compactor, group, now) for group in old]
         maintainer.replace(manifest, now, old, [group for group in new if group is not None])
+    return overtaken
+
+
+def _leave_out_overtaken(layout: Layout, compactor: Compactor, groups: Sequence[Group], read: RowsRead) -> int:
+    """Take out of the database the requests whose rows are not those that were judged; how many comparisons.
+
+    A revision brings all rows of its request anew, with the time at which it landed.
+    """
+    ask = compactor.connection.execute
+    held = [group for group in groups if "comparisons" in group.tables]
+    source = f" ANTI JOIN {compactor.source(held, 'comparisons')} AS o ON {_SAME} AND n.landed_at = o.landed_at"
+    with translated(layout.root):
+        ask(
+            "CREATE TEMP TABLE overtaken AS SELECT DISTINCT n.request_id, n.started_at "
+            f"FROM {files_sql([read.complete()])} AS n{source if held else ''}"
+        )
+        [(any_overtaken,)] = ask("SELECT count(*) > 0 FROM overtaken").fetchall()
+        if not any_overtaken:
+            return 0
+        counts = [
+            ask(
+                f"DELETE FROM judged.{table} AS n USING overtaken AS v "
+                "WHERE v.request_id = n.request_id AND v.started_at = n.started_at"
+            ).fetchall()
+            for table in ("comparisons", "differences", "exchanges")
+        ]
+    return int(counts[0][0][0])
 
 
 def _land_small(layout: Layout, compactor: Compactor, now: datetime) -> None:

@@ -13,6 +13,7 @@ fenced, and nobody ever sees its rows.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,11 +26,12 @@ import pyarrow.parquet as pq
 
 from gnomon.errors import FencedError, InputError
 from gnomon.model import JsonValue
+from gnomon.store.database import damaged
 from gnomon.store.log.layout import Layout, check_same, durable, link_new, refused, sync_directory
 from gnomon.store.log.manifest import Footer, Position
 from gnomon.store.log.shapes import hot_schema
 
-__all__ = ["Clock", "Series", "file_footer", "newest_footer", "seq_of", "series_files"]
+__all__ = ["Clock", "Series", "file_footer", "has_footer", "newest_footer", "seq_of", "series_files"]
 
 Clock = Callable[[], datetime]
 FOOTER: Final = b"gnomon"
@@ -66,6 +68,8 @@ class Series:
         self.owner = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(6)}"
         self._clock = clock
         self.store_id = layout.info().id
+        if not _BATCH.fullmatch(f"{name}.{1:012}.parquet"):
+            raise InputError(f"nothing can land under the name {name}", "use a name that does not start with a dot")
         self._suspect = False
         self._unsynced = False
         self._fenced = False
@@ -182,16 +186,18 @@ def seq_of(file: Path) -> tuple[str, int]:
     return name, int(seq)
 
 
+_BATCH: Final = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*)\.([0-9]{12})\.parquet")
+
+
 def series_files(layout: Layout, kind: str, name: str | None = None) -> list[Path]:
     """The batches that are there, of one series or of all of a kind, by series and number. Raises OSError."""
     prefix = "" if name is None else f"{name}."
     found = []
     with os.scandir(layout.hot(kind)) as entries:
         for entry in entries:
-            stem = entry.name.removesuffix(".parquet")
-            series, _, seq = stem.rpartition(".")
-            if stem != entry.name and entry.name.startswith(prefix) and series and name in {None, series}:
-                found.append((series, int(seq), entry.path))
+            match = _BATCH.fullmatch(entry.name) if entry.name.startswith(prefix) else None
+            if match and name in {None, match[1]} and entry.is_file():
+                found.append((match[1], int(match[2]), entry.path))
     return [Path(path) for _, _, path in sorted(found)]
 
 
@@ -225,14 +231,29 @@ def file_footer(file: Path) -> Footer:
     try:
         text = pq.read_metadata(file).metadata[FOOTER]
         return msgspec.json.decode(text, type=Footer)
-    except (pa.ArrowInvalid, KeyError, TypeError, msgspec.DecodeError) as error:
-        raise InputError(f"{file} is damaged: {error}", "bring it back from a backup, or move it away") from error
+    except (pa.ArrowException, KeyError, TypeError, msgspec.DecodeError) as error:
+        raise damaged(file, error) from error
+    except OSError as error:
+        if error.errno is None:  # so Arrow says that what it read makes no sense
+            raise damaged(file, error) from error
+        raise
+
+
+def has_footer(file: Path) -> bool:
+    """Whether a batch says of itself what it has to. Raises OSError."""
+    try:
+        file_footer(file)
+    except InputError:
+        return False
+    return True
 
 
 def read_checkpoint(layout: Layout, kind: str, name: str) -> Footer | None:
-    """The footer of a series' last compacted batch, if there is one. Raises OSError."""
+    """The footer of a series' last compacted batch, if there is one. Raises OSError, and InputError when damaged."""
+    file = layout.checkpoint(kind, name)
     try:
-        text = layout.checkpoint(kind, name).read_bytes()
+        return msgspec.json.decode(file.read_bytes(), type=Footer)
     except FileNotFoundError:
         return None
-    return msgspec.json.decode(text, type=Footer)
+    except msgspec.DecodeError as error:
+        raise InputError(f"{file} is damaged: {error}", "`gnomon compact` writes it anew") from error

@@ -26,8 +26,8 @@ import duckdb
 
 from gnomon.errors import DependencyError
 from gnomon.store.database import is_gone, reading_config, translated
-from gnomon.store.log.layout import KINDS, SENTINEL, Layout, refused
-from gnomon.store.log.manifest import Manifest, load_manifest, manifest_bytes
+from gnomon.store.log.layout import KINDS, SENTINEL, Layout, group_file, refused
+from gnomon.store.log.manifest import Manifest, manifest_bytes, whole_manifest
 from gnomon.store.log.series import seq_of, series_files
 from gnomon.store.log.views import files_sql
 
@@ -40,6 +40,8 @@ SMALL: Final = 4 * 2**20
 """Bytes from which a batch stays where it is: to open it costs little beside reading it."""
 
 TRIES: Final = 5
+TOGETHER: Final = f"!together.{0:012}.parquet"
+"""Views take it for a batch, and no series is named so."""
 
 
 class Snapshot:
@@ -147,12 +149,12 @@ def _gone(error: Exception) -> bool:
 def _write(layout: Layout, root: Path) -> list[Path]:
     """Write a snapshot and give the files of the store that it needs. Raises as `Snapshots.take`, and OSError."""
     # What a manifest speaks of is there when directories are listed after it.
-    manifest = load_manifest(layout)
+    manifest = whole_manifest(layout)
     place = Layout(root)
     place.manifests.mkdir(parents=True)
     (place.manifests / f"{manifest.version:012}.parquet").write_bytes(manifest_bytes(manifest))
     place.sealed("").symlink_to(layout.sealed(""))
-    needed = [layout.sealed(table) / f"{group.gid}.parquet" for group in manifest.groups for table in group.tables]
+    needed = [group_file(layout, table, group.gid) for group in manifest.groups for table in group.tables]
     with translated(layout.root), duckdb.connect(config=reading_config()) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for kind in KINDS:
@@ -183,7 +185,7 @@ def _put_together(
         (place.hot(kind) / file.name).symlink_to(file)
     small = [file for file in files if file not in set(large)]
     if small:
-        target = str(place.hot(kind) / "batches.parquet").replace("'", "''")
+        target = str(place.hot(kind) / TOGETHER).replace("'", "''")
         # The first file of a list says what the columns are; the rows of this one have no series.
         rows = f"SELECT b.* FROM {files_sql([sentinel, *small])} AS b WHERE b.series IS NOT NULL"
         connection.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")

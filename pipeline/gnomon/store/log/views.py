@@ -12,11 +12,22 @@ import msgspec
 
 from gnomon.store.comments import comment_columns, comment_relations
 from gnomon.store.database import STORAGE_VERSION, STORE_VERSION, create_views, script, translated, views_digest
-from gnomon.store.log.layout import KINDS, Layout, StoreInfo, check_same, refused, sync_directory
+from gnomon.store.log.layout import (
+    BATCHES,
+    GROUPS,
+    KINDS,
+    MANIFESTS,
+    Layout,
+    StoreInfo,
+    check_same,
+    refused,
+    sync_directory,
+)
 from gnomon.store.log.shapes import create_store, table_schema
 
 __all__ = [
     "TABLES",
+    "batches_of",
     "create_log_views",
     "files_sql",
     "glob_root",
@@ -55,28 +66,33 @@ def manifest_row() -> str:
     """SQL of the one row that says what counts."""
     return (
         "SELECT arg_max(x.groups, x.version) AS groups, arg_max(x.covered, x.version) AS covered "
-        f"FROM {_files('manifests')} AS x"
+        f"FROM {_files(f'manifests/{MANIFESTS}')} AS x"
     )
 
 
 def sealed_rows(table: str) -> str:
     """SQL of all compacted rows of a table, whether they count or not."""
-    return _files(f"sealed/{table}")
+    return _files(f"sealed/{table}/{GROUPS}")
 
 
-def hot_rows(kind: str) -> str:
+def hot_rows(kind: str, names: str = BATCHES) -> str:
     """SQL of the batches that no group holds; a CTE named `manifest` is there."""
     return (
-        f"SELECT b.* FROM {_files(f'hot/{kind}')} AS b "
+        f"SELECT b.* FROM {_files(f'hot/{kind}/{names}')} AS b "
         "ANTI JOIN (SELECT unnest(m.covered, recursive := true) FROM manifest AS m) AS k "
         "ON k.series = b.series AND k.upto >= b.seq"
     )
 
 
 def series_rows(series: str) -> str:
-    """As `hot_rows` of one series, of which there is a batch."""
-    kind = series.partition("/")[0]
-    return hot_rows(kind).replace(f"hot/{kind}/*.parquet", f"hot/{series}.*.parquet")
+    """As `hot_rows` of one series, of which there is a batch: damage of others' is no concern of its writer's."""
+    kind, _, name = series.partition("/")
+    return hot_rows(kind, batches_of(name))
+
+
+def batches_of(name: str) -> str:
+    """A glob of the batches of a series by its name."""
+    return f"{name}.{MANIFESTS}"
 
 
 def columns(table: str, alias: str) -> str:
@@ -89,17 +105,20 @@ def glob_root(root: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(root))
 
 
-def table_sql(table: str, own: Sequence[str] = ()) -> str:
-    """SQL of one of the first four tables, as its view; with columns of comparisons that are not published."""
+def table_sql(table: str, batches: str, own: Sequence[str] = ()) -> str:
+    """SQL of one of the first four tables as its view, of what groups hold and batches of these names, a glob.
+
+    It has columns of comparisons that are not published.
+    """
     start = f"CREATE VIEW {table} AS"
-    return next(sql for sql in _log_views(own) if sql.startswith(start)).removeprefix(start)
+    return next(sql for sql in _log_views(own, batches) if sql.startswith(start)).removeprefix(start)
 
 
-def _log_views(own: Sequence[str] = ()) -> list[str]:
+def _log_views(own: Sequence[str] = (), batches: str = BATCHES) -> list[str]:
     """The statements of views.sql."""
     text = script("log/views.sql").replace("{revised}", _REVISED).replace("{counting}", _COUNTING)
     text = text.replace("{manifest}", manifest_row())
-    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1]), text)
+    text = re.sub(r"\{hot (\w+)\}", lambda found: hot_rows(found[1], batches), text)
     text = re.sub(r"\{sealed (\w+)\}", lambda found: sealed_rows(found[1]), text)
     text = re.sub(r"\{columns (\w+) (\w+)\}", lambda found: columns(found[1], found[2]), text)
     text = re.sub(r"\{own (\w+)\}", lambda found: "".join(f", {found[1]}.{name}" for name in own), text)
@@ -175,8 +194,8 @@ def root_is(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     connection.execute(f"CREATE OR REPLACE MACRO store_root() AS '{quoted}'")
 
 
-def _files(directory: str) -> str:
-    return f"read_parquet(store_root() || '/{directory}/*.parquet', hive_partitioning = false)"
+def _files(names: str) -> str:
+    return f"read_parquet(store_root() || '/{names}', hive_partitioning = false)"
 
 
 def files_sql(files: Sequence[Path]) -> str:

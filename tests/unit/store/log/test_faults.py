@@ -11,17 +11,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from gnomon.errors import DependencyError
+from gnomon.errors import DependencyError, FencedError
 from gnomon.model import Place, Reject
 from gnomon.store import run_query
-from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention, prepare_store
+from gnomon.store.log import Batch, Layout, LogWriter, Maintainer, Position, Retention, compaction, prepare_store
 
 ROWS = 3_000
 KILLS = 20
@@ -244,6 +244,60 @@ def test_two_owners_at_once(root: Path) -> None:
     assert _count(root) == (ROWS, ROWS)
 
 
+KILLED = """
+import os, sys
+from datetime import timedelta
+from pathlib import Path
+import gnomon.store.log.maintainer as maintainer
+from gnomon.store.log import Layout, Maintainer, Retention
+
+maintainer.publish = lambda *_: os.kill(os.getpid(), 9)
+Maintainer(Layout(Path(sys.argv[1])), Retention(timedelta(days=10_000))).run(everything=True)
+"""
+
+
+def test_groups_of_a_killed_compaction_are_never_taken_for_those_of_the_next(
+    root: Path, batch: Callable[..., Batch], comparison: Callable[..., Any], ask: Callable[[str], Any]
+) -> None:
+    """The clock is set back, a compaction is killed before it publishes, and the next one still loses no row."""
+    writer = LogWriter(root, "t", 0)
+
+    def land(first: int, end: int) -> None:
+        for number in range(first, end):
+            writer.land(batch([(comparison(f"r-{number}", second=number), [])], offset=number + 1))
+
+    land(0, 5)
+    ahead = Maintainer(
+        Layout(root), Retention(timedelta(days=10_000)), clock=lambda: datetime.now(UTC) + timedelta(hours=1)
+    )
+    ahead.run(everything=True)
+    land(5, 10)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    land(10, 30)
+    Maintainer(Layout(root), Retention(timedelta(days=10_000))).run(everything=True)
+    assert ask("SELECT count(*), count(DISTINCT request_id) FROM comparisons") == [(30, 30)]
+
+
+def test_a_name_that_is_taken_ends_a_compaction(
+    root: Path,
+    batch: Callable[..., Batch],
+    comparison: Callable[..., Any],
+    ask: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where another process makes a group's file first, nothing is published over it, and the next pass goes on."""
+    LogWriter(root, "t", 0).land(batch([(comparison("r-1"), [])], offset=1))
+    maintainer = Maintainer(Layout(root), Retention(timedelta(days=10_000)))
+    with monkeypatch.context() as patch:
+        patch.setattr("gnomon.store.log.compaction.link_new", lambda *_: False)
+        with pytest.raises(FencedError, match="another process compacts"):
+            maintainer.run(everything=True)
+    assert ask("SELECT count(*) FROM comparisons") == [(1,)]
+    assert maintainer.run(everything=True) is not None
+    assert ask("SELECT count(*) FROM comparisons") == [(1,)]
+
+
 @contextmanager
 def _mounted(place: Path, kind: str, options: str) -> Iterator[Callable[[str], None]]:
     """A small file system of its own; the tests that need it are skipped where none can be mounted."""
@@ -288,6 +342,38 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, batch: Callable[..., Batch], 
         assert writer.land(big).comparisons == 3_000
         assert writer.land(big).replays == 3_000
         assert _count(root) == (3_000, 3_000)
+
+
+def test_a_compaction_that_finds_no_space_makes_some(
+    tmp_path: Path, batch: Callable[..., Batch], comparison: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves none of its files behind, and what is too old and left over goes all the same."""
+    root = tmp_path / "store"
+    writer = LogWriter(root, "t", 0)
+    writer.land(batch([(comparison("old"), [])], offset=1))
+    Maintainer(Layout(root), Retention(timedelta(days=1))).run(everything=True)
+    writer.land(batch([(comparison("new", outcome="diff"), [])], offset=2, rejects=[Reject(Place("t"), "bad")]))
+    leftover = root / "tmp" / "left"
+    leftover.write_bytes(b"x")
+    os.utime(leftover, (0, 0))
+    link, made = compaction.link_new, []
+
+    def full(temporary: Path, target: Path) -> bool:
+        if made:
+            raise OSError(28, "No space left on device")
+        made.append(target)
+        return link(temporary, target)
+
+    monkeypatch.setattr(compaction, "link_new", full)
+    with pytest.raises(DependencyError, match="No space left"):
+        Maintainer(Layout(root), Retention(timedelta(0)), grace=timedelta(0)).run(everything=True)
+    [first] = made
+    assert not first.exists()
+    assert not leftover.exists()
+    assert _count(root) == (1, 1)
+    monkeypatch.undo()
+    Maintainer(Layout(root), Retention(timedelta(days=1))).run(everything=True)
+    assert _count(root) == (1, 1)
 
 
 def test_a_read_only_store_loses_nothing(

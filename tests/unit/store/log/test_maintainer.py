@@ -14,6 +14,7 @@ import pytest
 from gnomon.errors import FencedError, InputError
 from gnomon.model import Place, Reject
 from gnomon.store.log import Layout, LogWriter, Maintainer, Retention
+from gnomon.store.log.layout import SENTINEL
 from gnomon.store.log.lease import lease
 from gnomon.store.log.maintainer import BATCHES
 from gnomon.store.log.manifest import load_manifest, publish
@@ -170,7 +171,7 @@ def test_leftovers_are_swept(
     """What a killed process wrote and never named, or no manifest names, counts never and goes after an hour."""
     writer.land(batch([(comparison("r-1"), [])]))
     compact()
-    [sealed] = [file for file in (root / "sealed" / "comparisons").glob("*") if file.name != "!empty.parquet"]
+    [sealed] = [file for file in (root / "sealed" / "comparisons").glob("*") if file.name != SENTINEL]
     orphan = sealed.with_name("17.parquet")
     with duckdb.connect() as connection:
         source = str(sealed).replace("'", "''").replace("[", "[[]").replace("*", "[*]")

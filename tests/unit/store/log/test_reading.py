@@ -75,7 +75,7 @@ def test_a_store_answers_as_a_database_does(
         with open_store(path) as store:
             half = Selection(since=instant(1_800_000_010_000_000), target="cart@2")
             report = store.report(title="t", now=instant(0))
-            judged = [request for requests in store.judged() for request in requests]
+            judged = [(one.comparisons, one.exchanges) for requests in store.judged() for one in requests]
             return [
                 gnomon.store.reader.msgspec.structs.replace(report, source="", samples=[]),
                 [(one.comparison["request_id"], one.differences, one.live) for one in report.samples],
@@ -204,7 +204,7 @@ def test_a_file_that_is_missing_for_good_is_said(writer: LogWriter, root: Path, 
     writer.land(batch([(comparison(), [])]))
     for manifest in (root / "manifests").iterdir():
         manifest.unlink()
-    with pytest.raises(DependencyError, match="try again"):
+    with pytest.raises(DependencyError, match="there is no manifest"):
         list(run_query(root, "FROM comparisons").rows)
 
 

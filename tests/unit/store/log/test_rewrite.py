@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gnomon import rejudge as rejudge_module
 from gnomon.config import Settings
 from gnomon.core.rules import parse_rules
 from gnomon.rejudge import rejudge
@@ -77,3 +78,43 @@ def test_a_late_answer_after_judging_again(
     again = comparison("r-1", rules=NEW.version)
     writer.land(batch([(again, [])], replaced=[("r-1", again.started_at)]))
     assert ask("SELECT outcome FROM comparisons") == [("match",)]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_what_lands_while_it_judges_stays(
+    root: Path,
+    batch: Make,
+    comparison: Make,
+    difference: Make,
+    compact: Make,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+    compacted: bool,
+) -> None:
+    """A revision that lands after its request was read is not overwritten, and is counted; the others are judged."""
+    writer = LogWriter(root, "gnomon.exchanges", 0)
+    land_rules(root, OLD.version, OLD.text, writer._series.footer.landed_at)
+    late = comparison("late", outcome="shadow_missing", shadow_status=None, rules=OLD.version)
+    priced = comparison("priced", outcome="diff", differences=1, severity="medium", rules=OLD.version)
+    writer.land(batch([(late, []), (priced, [difference("/body/price")])], offset=2))
+    rewrite = rejudge_module.rewrite_store
+
+    def land_before(*arguments: Any) -> int:
+        again = comparison("late", outcome="diff", differences=1, late=True, severity="medium", rules=OLD.version)
+        revision = batch([(again, [difference("/body/name")])], offset=4, replaced=[("late", again.started_at)])
+        writer.land(revision)
+        if compacted:
+            compact()
+        return rewrite(*arguments)
+
+    monkeypatch.setattr(rejudge_module, "rewrite_store", land_before)
+    done = rejudge(root, NEW, Settings(), selection=Selection(synthetic="include"))
+    assert (done.judged, done.overtaken) == (2, 1)
+    assert ask("SELECT request_id, outcome, late, rules FROM comparisons ORDER BY 1") == [
+        ("late", "diff", True, OLD.version),
+        ("priced", "match", False, NEW.version),
+    ]
+    assert ask("SELECT request_id, path FROM differences") == [("late", "/body/name")]
+    monkeypatch.undo()
+    assert rejudge(root, NEW, Settings(), selection=Selection(synthetic="include")).overtaken == 0
+    assert ask("SELECT DISTINCT rules FROM comparisons") == [(NEW.version,)]
