@@ -252,8 +252,8 @@ def test_one_request_has_all_its_evidence(server: Server, document: Any) -> None
 def test_what_is_told_of_one_request_is_bounded(tmp_path: Path, document: Any) -> None:
     """A request of many megabytes comes without its exchanges, and a name that no id can have is not looked for."""
     path = tmp_path / "g.duckdb"
-    body = {"text": "x" * 3_000_000}
-    records = [record for n in range(4) for record in pair("large", body, body | {"n": n}, target=f"v{n}")]
+    body = {"text": "x" * 900_000}  # larger ones are not kept
+    records = [record for n in range(12) for record in pair("large", body, body | {"n": n}, target=f"v{n}")]
     capture = path.with_suffix(".ndjson")
     capture.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
     compare_captures(
@@ -263,7 +263,7 @@ def test_what_is_told_of_one_request_is_bounded(tmp_path: Path, document: Any) -
         answer = server.ask("/api/comparisons/large")
         check(document, "/api/comparisons/{request_id}", "get", answer)
         assert len(answer.body) <= 8 * 2**20 + 1000
-        assert len(answer.json["comparisons"]) == 4
+        assert len(answer.json["comparisons"]) == 12
         assert answer.json["more"] is True
         assert server.ask(f"/api/comparisons/{'x' * 300}").status == 404
         for odd in ("%00", "a%00b", "large%00"):
