@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
@@ -35,7 +31,6 @@ logger = logging.getLogger(__name__)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DRAIN_SECONDS: Final = 20.0
 _ANSWER_SECONDS: Final = 10.0
-_NICENESS: Final = 10
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -95,7 +90,6 @@ class Worker:
         self._opening = asyncio.Lock()
         self._gaps: dict[TP, int] = {}
         self._rules_landed = False
-        self._upkeep = ThreadPoolExecutor(1, "maintenance", _step_aside)
         self._ends: dict[TP, int] = {}
         self._shared = Shared(
             engine=engine,
@@ -259,7 +253,7 @@ class Worker:
                 await asyncio.to_thread(self._log.land_rules, rules.version, rules.text)
                 self._rules_landed = True
             if self.partitions:
-                damaged = await asyncio.get_running_loop().run_in_executor(self._upkeep, self._log.maintain)
+                damaged = await asyncio.to_thread(self._log.maintain)
                 self.metrics.damaged_files.set(len(damaged))
         except GnomonError as error:
             logger.warning("the store could not be put in order, it is tried again: %s", error)
@@ -366,10 +360,3 @@ def _name(tp: TP) -> str:
 
 def _clock_us() -> int:
     return time.time_ns() // 1000
-
-
-def _step_aside() -> None:
-    """Let this thread, and those that it starts, have what CPU the others leave: on Linux threads have a priority."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
