@@ -148,9 +148,8 @@ def _print(judged: Judgement, given: _Given, remedy: str) -> None:
 def _asked(given: _Given) -> str:
     """Say what was asked about."""
     service = f"service {one_line(given.service)}" if given.service is not None else "all services"
-    if given.canary is not None:
-        return f"{service}, target {one_line(given.canary)}"
-    return f"{service}, {f'target {one_line(given.target)}' if given.target is not None else 'all targets'}"
+    target = given.canary if given.canary is not None else given.target
+    return f"{service}, {f'target {one_line(target)}' if target is not None else 'all targets'}"
 
 
 def _chosen(given: _Given) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
+from gnomon.core.formats.msgpack_sizes import ARRAYS, BINARY, EXTENSIONS, FIXED, MAPS, STRINGS
 from gnomon.core.json import Unreadable
 from gnomon.core.secret_names import NOTHING, secrecy_below
 
@@ -12,34 +12,6 @@ __all__ = ["redact_msgpack"]
 
 RedactString = Callable[[str, int], str]
 """Gets a string and its secrecy, gives the string redacted."""
-
-# Of types with a length: how many bytes it has, and how many follow it beside the data (an extension's type).
-_STRINGS: Final = {0xD9: 1, 0xDA: 2, 0xDB: 4}
-_BINARY: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}
-_EXTENSIONS: Final = {0xC7: 1, 0xC8: 2, 0xC9: 4}
-_ARRAYS: Final = {0xDC: 2, 0xDD: 4}
-_MAPS: Final = {0xDE: 2, 0xDF: 4}
-# Of the others: how many bytes follow the first.
-_FIXED: Final = {
-    0xC0: 0,
-    0xC2: 0,
-    0xC3: 0,
-    0xCA: 4,
-    0xCB: 8,
-    0xCC: 1,
-    0xCD: 2,
-    0xCE: 4,
-    0xCF: 8,
-    0xD0: 1,
-    0xD1: 2,
-    0xD2: 4,
-    0xD3: 8,
-    0xD4: 2,
-    0xD5: 3,
-    0xD6: 5,
-    0xD7: 9,
-    0xD8: 17,
-}
 
 
 class _Open:
@@ -92,23 +64,23 @@ class _Walk:
         at = position + 1
         if 0xA0 <= first <= 0xBF:
             return self._string(position, at, at + (first & 0x1F), level, is_name=is_name)
-        if first in _STRINGS or first in _BINARY:
-            size, at = self._length(at, _STRINGS.get(first) or _BINARY[first])
-            if first in _STRINGS or level:
+        if first in STRINGS or first in BINARY:
+            size, at = self._length(at, STRINGS.get(first) or BINARY[first])
+            if first in STRINGS or level:
                 return self._string(position, at, at + size, level, is_name=is_name)
             return self._skip(at, size)
         if 0x80 <= first <= 0x9F:
             self._stack.append(_Open((first & 0x0F) * (2 - (first >> 4 & 1)), level, is_map=first < 0x90))
-        elif first in _ARRAYS or first in _MAPS:
-            size, at = self._length(at, _ARRAYS.get(first) or _MAPS[first])
-            self._stack.append(_Open(size * (2 if first in _MAPS else 1), level, is_map=first in _MAPS))
-        elif first in _EXTENSIONS:
-            size, at = self._length(at, _EXTENSIONS[first])
+        elif first in ARRAYS or first in MAPS:
+            size, at = self._length(at, ARRAYS.get(first) or MAPS[first])
+            self._stack.append(_Open(size * (2 if first in MAPS else 1), level, is_map=first in MAPS))
+        elif first in EXTENSIONS:
+            size, at = self._length(at, EXTENSIONS[first])
             return self._skip(at, size + 1)
         elif 0x7F < first < 0xE0:
-            if first not in _FIXED:
+            if first not in FIXED:
                 raise Unreadable("not MessagePack: a type that is not used")
-            return self._skip(at, _FIXED[first])
+            return self._skip(at, FIXED[first])
         return at
 
     def _next(self) -> tuple[int, bool]:
@@ -148,7 +120,7 @@ def _encoded(text: str) -> bytes:
     data = text.encode("utf-8", "surrogateescape")
     if len(data) < 32:
         return bytes((0xA0 + len(data),)) + data
-    for first, count in _STRINGS.items():
+    for first, count in STRINGS.items():
         if len(data) < 256**count:
             return bytes((first,)) + len(data).to_bytes(count) + data
     raise Unreadable("longer than a string can be")

@@ -79,8 +79,7 @@ CREATE OR REPLACE MACRO lone_differences(since := NULL, until := NULL) AS TABLE
         SELECT DISTINCT hash(d.request_id, d.started_at) AS request, hash(d.pattern, d.kind) AS place
         FROM differences AS d
         WHERE d.role = 'control' AND NOT d.noise
-            AND (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
-            AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
+            AND is_within(d.started_at, since, until)
     ),
     shadow_shows AS MATERIALIZED (
         SELECT
@@ -115,8 +114,7 @@ CREATE OR REPLACE MACRO lone_differences(since := NULL, until := NULL) AS TABLE
                 SELECT a.place FROM control_alone AS a
                 SEMI JOIN shadow_alone AS x ON x.request = a.request AND x.target = a.target
             ) AS w ON w.place = hash(d.pattern, d.kind)
-            WHERE (since IS NULL OR d.started_at >= CAST(since AS TIMESTAMPTZ))
-                AND (until IS NULL OR d.started_at < CAST(until AS TIMESTAMPTZ))
+            WHERE is_within(d.started_at, since, until)
             GROUP BY hash(d.pattern, d.kind)
         ) AS n
     ),
@@ -152,8 +150,7 @@ CREATE OR REPLACE MACRO answered_comparisons(since := NULL, until := NULL, synth
             bool_or(k.outcome = 'live_error') AS live_failed
         FROM comparisons AS k
         WHERE k.role = 'control' AND k.outcome IN ('match', 'noise', 'diff', 'live_error')
-            AND (since IS NULL OR k.started_at >= CAST(since AS TIMESTAMPTZ))
-            AND (until IS NULL OR k.started_at < CAST(until AS TIMESTAMPTZ))
+            AND is_within(k.started_at, since, until)
         GROUP BY ALL
     )
     SELECT

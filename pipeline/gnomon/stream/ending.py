@@ -9,14 +9,14 @@ import signal
 import threading
 from typing import Final
 
+from gnomon.errors import GnomonError
+
 __all__ = ["MOST_SECONDS", "end_in_time"]
 
 logger = logging.getLogger(__name__)
 
 MOST_SECONDS: Final = 27.0
 """From the signal to the end; orchestrators kill after 30 seconds, and others wait for the partitions until then."""
-
-_OUR_BUG: Final = 70
 
 
 def end_in_time(seconds: float = MOST_SECONDS) -> None:
@@ -39,4 +39,4 @@ def _give_up(seconds: float) -> None:
     """End as a machine that dies would; what had not landed is read again."""
     logger.critical("not ended %g s after a signal: ended at once, what was not landed is read again", seconds)
     faulthandler.dump_traceback()
-    os._exit(_OUR_BUG)
+    os._exit(GnomonError.exit_code)

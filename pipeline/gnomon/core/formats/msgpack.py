@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gnomon.core.formats.msgpack_sizes import ARRAYS, BINARY, EXTENSIONS, FIXED, MAPS, STRINGS
 from gnomon.core.json import Unreadable
 from gnomon.core.quota import Quota
 from gnomon.model import JsonValue
@@ -53,21 +54,8 @@ def _count(data: bytes, quota: Quota) -> None:
 
 
 # Bytes that say how many follow; and bytes that follow beside those, lengths of arrays and maps among them
-_LENGTHS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
-_REST: Final = {
-    0xC7: 1,
-    0xC8: 1,
-    0xC9: 1,
-    0xCA: 4,
-    0xCB: 8,
-    0xCC: 1,
-    0xCD: 2,
-    0xCE: 4,
-    0xCF: 8,
-    0xD0: 1,
-    0xD1: 2,
-    0xD2: 4,
-} | {0xD3: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
+_LENGTHS: Final = STRINGS | BINARY | EXTENSIONS
+_REST: Final = FIXED | ARRAYS | MAPS | dict.fromkeys(EXTENSIONS, 1)
 
 
 def _extension(code: int, data: memoryview) -> dict[str, JsonValue]:

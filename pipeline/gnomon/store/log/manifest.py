@@ -141,12 +141,10 @@ def load_manifest(layout: Layout, version: int | None = None) -> Manifest:
                 return msgspec.json.decode(text, type=Manifest)
             except FileNotFoundError:
                 continue  # it was the newest, and its grace has passed since
-            except (pa.ArrowException, KeyError, IndexError, TypeError, msgspec.DecodeError) as error:
+            except (OSError, pa.ArrowException, KeyError, IndexError, TypeError, msgspec.DecodeError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # one without is Arrow's, which says so that what it read makes no sense
                 raise InputError(f"{file} is damaged: {error}", "bring it back from a backup") from error
-            except OSError as error:
-                if error.errno is None:  # so Arrow says that what it read makes no sense
-                    raise InputError(f"{file} is damaged: {error}", "bring it back from a backup") from error
-                raise
         raise FileNotFoundError(2, "there is no manifest", str(layout.manifests))
 
 
