@@ -35,6 +35,7 @@ __all__ = [
     "VerdictLatency",
     "VerdictLine",
     "VerdictReason",
+    "is_shadowless",
 ]
 
 
@@ -176,11 +177,6 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     def unread(self) -> bool:
         """Whether there were records, and none of them could be read."""
         return 0 < self.records == self.rejects
-
-    @property
-    def shadowless(self) -> bool:
-        """Whether no record of a shadow was seen at all: what is expected and never came is no rate of divergence."""
-        return self.comparisons == self.outcomes.shadow_missing
 
 
 class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -345,3 +341,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     latency: VerdictLatency
     reasons: list[VerdictReason]
     services: list[ServiceVerdict] = []
+
+
+def is_shadowless(found: RunSummary | Report) -> bool:
+    """Whether no record of a shadow was seen at all: what is expected and never came is no rate of divergence."""
+    return found.comparisons == found.outcomes.shadow_missing

@@ -27,7 +27,7 @@ from gnomon.cli.text import percent
 from gnomon.config import Loaded
 from gnomon.errors import InputError, NotEnoughDataError
 from gnomon.model import Role
-from gnomon.summary import RunSummary
+from gnomon.summary import RunSummary, is_shadowless
 
 if TYPE_CHECKING:
     from gnomon.capture import FormatChoice
@@ -127,7 +127,7 @@ def gate(summary: RunSummary, limit: float) -> int:
         if summary.pairs != 1:
             unlike = f"none of {summary.pairs} pairs could be compared"
         what = "there is no pair" if summary.pairs == 0 else unlike
-        remedy = "name the shadow's captures by --shadow" if summary.shadowless else "add captures"
+        remedy = "name the shadow's captures by --shadow" if is_shadowless(summary) else "add captures"
         raise NotEnoughDataError(f"{what}, so the gate has nothing to judge", remedy)
     rate, note = summary.divergence_rate, ""
     left_out = summary.outcomes.live_missing + summary.outcomes.incomparable

@@ -10,7 +10,7 @@ import msgspec
 from gnomon.cli.tables import print_table
 from gnomon.cli.text import one_line, percent, plural
 from gnomon.model import DIVERGENT, OUTCOMES
-from gnomon.summary import EndpointStat, FieldStat, RunSummary
+from gnomon.summary import EndpointStat, FieldStat, RunSummary, is_shadowless
 
 __all__ = ["print_findings"]
 
@@ -33,7 +33,7 @@ def print_findings(summary: RunSummary, hint: str, *, named: bool) -> None:
         )
         click.echo()
     _print_rate(summary, hint, named=named)
-    diverging = [] if summary.shadowless else [stat for stat in summary.endpoints if divergences(stat)]
+    diverging = [] if is_shadowless(summary) else [stat for stat in summary.endpoints if divergences(stat)]
     if diverging:
         _print_endpoints(diverging)
     if summary.fields:
@@ -59,7 +59,7 @@ def _print_outcomes(summary: RunSummary) -> None:
 
 
 def _print_rate(summary: RunSummary, hint: str, *, named: bool) -> None:
-    if summary.divergence_rate is None or summary.shadowless:
+    if summary.divergence_rate is None or is_shadowless(summary):
         click.echo(f"Divergence rate: none, {_why_none(summary, hint, named=named)}")
         return
     interval = ""
@@ -85,7 +85,7 @@ def _why_none(summary: RunSummary, hint: str, *, named: bool) -> str:
             "every record is live and expects no shadow (expect: []), as a canary's traffic does; "
             f"gnomon verdict --canary TARGET --baseline TARGET{hint} judges live answers without pairs"
         )
-    if summary.shadowless:
+    if is_shadowless(summary):
         if named:
             return "no record that could be read is of a shadow; look at what --shadow names"
         return "no record is of a shadow; name the roles' files by --live and --shadow where records do not say theirs"

@@ -8,7 +8,7 @@ import msgspec
 
 from gnomon.model import DIVERGENT
 from gnomon.report.text import count, delta_ms, legible, milliseconds, percent, plural
-from gnomon.summary import EndpointStat, FieldStat, LatencyStat, OutcomeCounts, Report
+from gnomon.summary import EndpointStat, FieldStat, LatencyStat, OutcomeCounts, Report, is_shadowless
 
 __all__ = ["Glance", "Headline", "diverged", "glance", "headline", "is_shift", "judged"]
 
@@ -64,7 +64,7 @@ def headline(report: Report) -> Headline:
     rest = _not_compared(report)
     if report.divergence_rate is None:
         return Headline("–", "nothing could be compared", "No request has answers of both sides.", rest, "unknown")
-    if _is_shadowless(report):
+    if is_shadowless(report):
         asked = (
             f"{plural(report.comparisons, 'live request')} should have an answer of a shadow, and none was recorded."
         )
@@ -82,11 +82,6 @@ def headline(report: Report) -> Headline:
     state = "diverges" if report.divergence_rate > 0 else "alike"
     where = _worst_endpoint(report) if report.divergence_rate > 0 else ""
     return Headline(percent(report.divergence_rate), "of requests diverge", detail, rest, state, where)
-
-
-def _is_shadowless(report: Report) -> bool:
-    """Whether no record of a shadow was seen at all."""
-    return report.comparisons == report.outcomes.shadow_missing
 
 
 def _worst_endpoint(report: Report) -> str:
@@ -123,7 +118,7 @@ def glance(
 ) -> list[Glance]:
     """Say where to look first: endpoints and fields are ranked, worst first."""
     lines: list[Glance] = []
-    if _is_shadowless(report):
+    if is_shadowless(report):
         return lines
     diverging = [stat for stat in endpoints if diverged(stat.outcomes)]
     if diverging:

@@ -231,12 +231,10 @@ def file_footer(file: Path) -> Footer:
     try:
         text = pq.read_metadata(file).metadata[FOOTER]
         return msgspec.json.decode(text, type=Footer)
-    except (pa.ArrowException, KeyError, TypeError, msgspec.DecodeError) as error:
+    except (OSError, pa.ArrowException, KeyError, TypeError, msgspec.DecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # one without is Arrow's, which says so that what it read makes no sense
         raise damaged(file, error) from error
-    except OSError as error:
-        if error.errno is None:  # so Arrow says that what it read makes no sense
-            raise damaged(file, error) from error
-        raise
 
 
 def has_footer(file: Path) -> bool:

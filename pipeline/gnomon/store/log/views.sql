@@ -1,5 +1,6 @@
 -- The tables of schema.sql as views over a store's files. store_root() is the store's directory as it stands in a
--- glob (files are told by their names, see layout.py), {COLUMNS of a table} its published columns; {own}, in what a writer asks, those that are not published.
+-- glob (files are told by their names, see layout.py), {COLUMNS of a table} its published columns; {own}, in what a writer
+-- asks, those that are not published.
 --
 -- In each view the manifest is named first: DuckDB lists directories in the order of a statement's text, so that what a
 -- listed manifest speaks of is there when the other directories are listed. One row decides for the whole view:
